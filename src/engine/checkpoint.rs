@@ -1,0 +1,137 @@
+//! All that is needed to go on with a job bit for bit, as one safetensors file.
+//!
+//! Tensors `parameters`, `slot.0`, `slot.1` (what the optimizer remembers), flat `f32`; the position and the running
+//! sums as JSON in the metadata. Of randomness nothing needs saving: see [`rng`](super::rng).
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::loss::Score;
+
+const KEY: &str = "dojang.checkpoint";
+
+/// Where training stands, and the sums that the next event will report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Mini-batches done.
+    pub step: u64,
+    /// Sums since the last `Metrics` event.
+    pub window: Score,
+    /// Sums since the epoch began.
+    pub epoch: Score,
+}
+
+/// A saved state of training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Where training stands.
+    pub position: Position,
+    /// The flat parameter buffer.
+    pub parameters: Vec<f32>,
+    /// The optimizer's buffers, those it uses.
+    pub slots: Vec<Vec<f32>>,
+}
+
+/// Why bytes are not a checkpoint.
+#[derive(Debug, thiserror::Error)]
+#[error("not a checkpoint: {0}")]
+pub struct CheckpointError(String);
+
+impl Checkpoint {
+    /// The bytes to keep.
+    ///
+    /// # Panics
+    /// Never: sizes and names are our own.
+    pub fn encode(&self) -> Vec<u8> {
+        let metadata = serde_json::to_string(&self.position).expect("a position is plain numbers");
+        let names: Vec<_> = (0..self.slots.len()).map(|i| format!("slot.{i}")).collect();
+        let buffers = std::iter::once(("parameters", &self.parameters));
+        let buffers: Vec<_> = buffers
+            .chain(names.iter().map(String::as_str).zip(&self.slots))
+            .map(|(name, values)| (name, values.len(), to_bytes(values)))
+            .collect();
+        let views = buffers.iter().map(|(name, len, bytes)| {
+            (*name, TensorView::new(Dtype::F32, vec![*len], bytes).expect("four bytes a value"))
+        });
+        serialize(views, Some(HashMap::from([(KEY.to_owned(), metadata)]))).expect("names are distinct")
+    }
+
+    /// Reads [`encode`](Self::encode)'s bytes.
+    ///
+    /// # Errors
+    /// If they are not such, or hold a number that is not finite.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let fault = |e: &dyn std::fmt::Display| CheckpointError(e.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fault(&e))?;
+        let metadata = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| fault(&"no position"))?;
+        let position = serde_json::from_str(metadata).map_err(|e| fault(&e))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| fault(&e))?;
+        let parameters = floats(file.tensor("parameters").map_err(|e| fault(&e))?.data());
+        let slots: Vec<_> =
+            (0..).map_while(|i| file.tensor(&format!("slot.{i}")).ok()).map(|t| floats(t.data())).collect();
+        let checkpoint = Self { position, parameters, slots };
+        if !checkpoint.is_finite() {
+            return Err(fault(&"a value is not finite"));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Whether every number in it is finite; one that is not must never be saved.
+    pub fn is_finite(&self) -> bool {
+        all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
+    }
+}
+
+/// Whether every value is finite.
+pub fn all_finite(values: &[f32]) -> bool {
+    values.iter().all(|v| v.is_finite())
+}
+
+/// Little-endian bytes of the values.
+pub fn to_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Values of little-endian bytes; a rest of fewer than four is left out.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Checkpoint {
+        Checkpoint {
+            position: Position {
+                step: 7,
+                window: Score { loss: 0.1 + 0.2, correct: 3, samples: 4 },
+                epoch: Score { loss: 1.0 / 3.0, correct: 30, samples: 40 },
+            },
+            parameters: vec![1.5, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX],
+            slots: vec![vec![0.25; 4], vec![1e-30; 4]],
+        }
+    }
+
+    #[test]
+    fn comes_back_bit_for_bit() {
+        let read = Checkpoint::decode(&example().encode()).expect("our own bytes");
+        assert_eq!(read, example());
+        assert_eq!(read.parameters[1].to_bits(), (-0.0f32).to_bits());
+        assert_eq!(read.encode(), example().encode());
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = example().encode();
+        for end in [0, 7, 20, bytes.len() - 1] {
+            assert!(Checkpoint::decode(&bytes[..end]).is_err());
+        }
+        let mut spoiled = example();
+        spoiled.parameters[0] = f32::NAN;
+        assert!(Checkpoint::decode(&spoiled.encode()).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! What all element-wise activations share: `y = f(x)` for every value, no parameters, the shape unchanged.
+
+use std::fmt;
+
+use ndarray::{Array2, ArrayView2};
+
+use super::Layer;
+use crate::engine::shape::Shape;
+
+/// The formula of an element-wise activation.
+pub(super) trait Activation: fmt::Debug + Send + Sync + 'static {
+    /// `f(x)`.
+    fn value(x: f32) -> f32;
+
+    /// `f′(x)`, given `x` and `y = f(x)`.
+    fn slope(x: f32, y: f32) -> f32;
+
+    /// `f(x)` in `f64`, by the textbook formula.
+    fn reference(x: f64) -> f64;
+}
+
+/// An element-wise activation for one shape.
+#[derive(Debug)]
+pub(super) struct Elementwise<A> {
+    shape: Shape,
+    formula: std::marker::PhantomData<A>,
+}
+
+impl<A: Activation> Elementwise<A> {
+    pub(super) fn boxed(shape: &Shape) -> Box<dyn Layer> {
+        Box::new(Self { shape: shape.clone(), formula: std::marker::PhantomData })
+    }
+}
+
+impl<A: Activation> Layer for Elementwise<A> {
+    fn output(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn flops(&self) -> usize {
+        self.shape.len()
+    }
+
+    fn forward(&self, _parameters: &[f32], x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = A::value(x);
+        }
+    }
+
+    fn backward(&self, _parameters: &[f32], x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
+        for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
+            *dx = dy * A::slope(x, y);
+        }
+    }
+
+    fn reference(&self, _parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64> {
+        x.mapv(A::reference)
+    }
+}

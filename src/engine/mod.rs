@@ -1,0 +1,35 @@
+//! Floor 0: numbers only.
+//!
+//! The engine knows no files, clock, HTTP or SQL and imports nothing else of dojang's. Read it in this order:
+//!
+//! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
+//! 2. [`shape`], [`rng`], [`math`], [`gemm`]: the ground
+//! 3. [`layer`], [`init`], [`loss`], [`optimizer`]: the parts, one file each, with their registries
+//! 4. [`network`]: layers in a row over one flat parameter buffer
+//! 5. [`samples`], [`shard`], [`step`], [`train`]: how training goes over them
+//! 6. [`checkpoint`]: all that is needed to go on bit for bit
+//! 7. [`gradient_check`]: the witness
+//!
+//! # What holds everywhere
+//! - Layers are stateless: `forward` and `backward` take `&self`, parameters and buffers.
+//! - Work is cut by the data, never by the number of threads, and partial sums are added in index order: 1, 2 or N
+//!   threads give the same bits.
+//! - After its first call a training step allocates nothing.
+
+pub mod checkpoint;
+pub mod describe;
+pub mod gemm;
+pub mod gradient_check;
+pub mod init;
+pub mod layer;
+pub mod loss;
+pub mod math;
+pub mod model;
+pub mod network;
+pub mod optimizer;
+pub mod rng;
+pub mod samples;
+pub mod shape;
+pub mod shard;
+pub mod step;
+pub mod train;

@@ -1,0 +1,61 @@
+//! A network with its weights: what predictions are made with.
+
+use rayon::prelude::*;
+
+use super::loss::LossSpec;
+use super::network::Network;
+use super::shard::Layout;
+
+/// A trained network, ready to predict.
+#[derive(Debug)]
+pub struct Model {
+    network: Network,
+    parameters: Vec<f32>,
+    loss: LossSpec,
+}
+
+impl Model {
+    /// A network with these weights, trained with this loss.
+    ///
+    /// # Panics
+    /// If the weights are not as many as the network's parameters.
+    pub fn new(network: Network, parameters: Vec<f32>, loss: LossSpec) -> Self {
+        assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
+        Self { network, parameters, loss }
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The weights, flat.
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// Class probabilities `[N, classes]` of inputs `[N, …]`.
+    ///
+    /// # Panics
+    /// If `x` is not a whole number of samples.
+    pub fn infer(&self, x: &[f32]) -> Vec<f32> {
+        let (inputs, outputs) = (self.network.input().len(), self.network.output().len());
+        let n = x.len() / inputs;
+        assert_eq!(n * inputs, x.len(), "inputs are whole samples");
+        let mut y = vec![0.0; n * outputs];
+        let Some(layout) = (n > 0).then(|| Layout::new(&self.network, n, false)).flatten() else { return y };
+        let (rows, width) = (layout.rows, layout.output_end());
+        let tasks = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * outputs));
+        tasks.for_each_init(
+            || vec![0.0; width],
+            |shard, (x, y)| {
+                let n = x.len() / inputs;
+                layout.input(shard, n).copy_from_slice(x);
+                self.network.forward(&self.parameters, &layout, shard, n);
+                y.copy_from_slice(layout.output_values(shard, n));
+                self.loss.rule().probabilities(y, outputs);
+            },
+        );
+        y
+    }
+}

@@ -1,0 +1,97 @@
+//! Adam, *Deep Learning from Scratch* §6.1.6 (D. P. Kingma, J. Ba, *Adam: a method for stochastic optimization*, 2015):
+//! `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`, `W ← W − η · m̂ / (√v̂ + ε)` with `m̂ = m/(1−β₁ᵗ)`, `v̂ = v/(1−β₂ᵗ)`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate};
+use crate::engine::describe::{Bound, Entry, Field, Kind};
+
+/// Spec of Adam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adam {
+    /// η.
+    pub learning_rate: f64,
+    /// β₁: what is kept of the mean.
+    pub beta1: f64,
+    /// β₂: what is kept of the mean square.
+    pub beta2: f64,
+    /// ε: keeps the divisor from zero.
+    pub epsilon: f64,
+}
+
+impl OptimizerKind for Adam {
+    const ENTRY: Entry = Entry {
+        name: "adam",
+        aliases: &[],
+        doc: "Adam: steps by the running mean of the gradient over the root of its running mean square, both freed \
+              from their bias towards zero.",
+        fields: &[
+            learning_rate("0.001"),
+            factor("beta1", "0.9", "what is kept of the gradient's mean at each step"),
+            factor("beta2", "0.999", "what is kept of the gradient's mean square at each step"),
+            Field::optional(
+                "epsilon",
+                Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1.0) },
+                "1e-8",
+                "keeps the divisor from zero",
+            ),
+        ],
+    };
+}
+
+impl Optimizer for Adam {
+    fn slots(&self) -> usize {
+        2
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
+        // The corrections are worked out once, in f64: 1 − β₂ᵗ starts near 0.001.
+        let t = moment.update as f64;
+        let correct_mean = 1.0 - libm::pow(self.beta1, t);
+        let correct_square = (1.0 - libm::pow(self.beta2, t)).sqrt();
+        let rate = (moment.learning_rate / correct_mean) as f32;
+        let root_scale = (1.0 / correct_square) as f32;
+        let (beta1, beta2, epsilon) = (self.beta1 as f32, self.beta2 as f32, self.epsilon as f32);
+        let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
+        let [mean, square] = slots;
+        for (((w, m), v), &g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * (g * g);
+            *w -= rate * *m / (v.sqrt() * root_scale + epsilon);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_formula_in_f64() {
+        let rule = Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let (mut w, mut m, mut v) = ([0.5f32], [0.0f32], [0.0f32]);
+        let (mut w64, mut m64, mut v64) = (0.5f64, 0.0f64, 0.0f64);
+        for update in 1..=50u64 {
+            let g = (update as f32 * 0.7).sin();
+            rule.update(Moment { update, learning_rate: 0.01 }, &mut w, &[g], [&mut m, &mut v]);
+            m64 = 0.9 * m64 + 0.1 * f64::from(g);
+            v64 = 0.999 * v64 + 0.001 * f64::from(g).powi(2);
+            let (mean, square) = (m64 / (1.0 - 0.9f64.powi(update as i32)), v64 / (1.0 - 0.999f64.powi(update as i32)));
+            w64 -= 0.01 * mean / (square.sqrt() + 1e-8);
+        }
+        assert!((f64::from(w[0]) - w64).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_first_step_is_the_learning_rate() {
+        let rule = Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let (mut w, mut m, mut v) = ([0.0f32; 2], [0.0; 2], [0.0; 2]);
+        rule.update(Moment { update: 1, learning_rate: 0.01 }, &mut w, &[5.0, -1e-3], [&mut m, &mut v]);
+        assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,66 @@
+//! The samples that training goes over, borrowed from whoever owns them.
+
+/// Inputs and labels of some samples, in the order of their index.
+#[derive(Debug, Clone, Copy)]
+pub struct Samples<'a> {
+    inputs: Inputs<'a>,
+    labels: &'a [u16],
+    width: usize,
+}
+
+/// How the inputs lie in memory.
+#[derive(Debug, Clone, Copy)]
+pub enum Inputs<'a> {
+    /// Bytes 0–255, read as 0–1: the book's `normalize=True`, done while a batch is assembled.
+    Bytes(&'a [u8]),
+    /// Numbers as they are.
+    Floats(&'a [f32]),
+}
+
+impl<'a> Samples<'a> {
+    /// Samples of `width` values each.
+    ///
+    /// # Panics
+    /// If there are not `width` values for every label.
+    pub fn new(inputs: Inputs<'a>, labels: &'a [u16], width: usize) -> Self {
+        let values = match inputs {
+            Inputs::Bytes(values) => values.len(),
+            Inputs::Floats(values) => values.len(),
+        };
+        assert_eq!(Some(values), labels.len().checked_mul(width), "inputs and labels differ in number");
+        Self { inputs, labels, width }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Values of one sample.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> &'a [u16] {
+        self.labels
+    }
+
+    /// Writes sample `index` as the network sees it.
+    pub fn read(&self, index: usize, x: &mut [f32]) {
+        let range = index * self.width..(index + 1) * self.width;
+        match self.inputs {
+            Inputs::Bytes(values) => {
+                for (x, &byte) in x.iter_mut().zip(&values[range]) {
+                    *x = f32::from(byte) * (1.0 / 255.0);
+                }
+            }
+            Inputs::Floats(values) => x.copy_from_slice(&values[range]),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! dojang.
+
+pub mod data;
+pub mod engine;

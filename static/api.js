@@ -1,0 +1,85 @@
+// Every request the dashboard makes, one function each. A refusal is thrown as `Problem` (RFC 9457),
+// a server that does not answer as `Unreachable`; an aborted request keeps its AbortError.
+
+import { reportReached, suspect } from './connection.js';
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `the server answered ${status}`);
+    this.status = status;
+    this.title = body.title ?? '';
+    this.errors = Array.isArray(body.errors) ? body.errors : [];
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super('the server cannot be reached');
+  }
+}
+
+const id = encodeURIComponent;
+
+export const jobs = (query, signal) => get(`/v1/jobs?${new URLSearchParams(query)}`, signal);
+export const job = (jobId, signal) => get(`/v1/jobs/${id(jobId)}`, signal);
+export const metrics = (jobId, signal) => get(`/v1/jobs/${id(jobId)}/metrics`, signal);
+export const models = (signal) => get('/v1/models', signal);
+export const datasets = (signal) => get('/v1/datasets', signal);
+export const version = (signal) => get('/version', signal);
+export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
+
+/** `text` goes out as typed: parsing it here would round seeds above 2^53. */
+export const submit = (text) => send('/v1/jobs', text, 'application/json');
+
+export function sample(dataset, split, offset, signal) {
+  const query = new URLSearchParams({ split, offset, limit: 1 });
+  return get(`/v1/datasets/${id(dataset)}/samples?${query}`, signal);
+}
+
+export function predict(model, body, type, signal) {
+  const query = new URLSearchParams({ model, return_input: true });
+  return send(`/predict?${query}`, body, type, signal);
+}
+
+export const weightsUrl = (jobId) => `/v1/jobs/${id(jobId)}/weights`;
+export const eventsUrl = (jobId, after) => `/v1/jobs/${id(jobId)}/events?after=${after}`;
+export const ALL_EVENTS_URL = '/v1/events';
+
+function get(path, signal) {
+  return request(path, { signal });
+}
+
+function send(path, body, type, signal) {
+  return request(path, { method: 'POST', body, signal, headers: type ? { 'content-type': type } : {} });
+}
+
+async function request(path, options) {
+  const headers = { accept: 'application/json', ...options.headers };
+  let response;
+  let text;
+  try {
+    response = await fetch(path, { ...options, headers, cache: 'no-store' });
+    text = await response.text();
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    suspect();
+    throw new Unreachable();
+  }
+  reportReached();
+  if (!response.ok) throw new Problem(response.status, parse(text) ?? {});
+  return parse(text);
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text, keepBigIntegers);
+  } catch {
+    return null;
+  }
+}
+
+/** Seeds are u64. Where the browser lets us, keep the digits that a double would lose. */
+function keepBigIntegers(_key, value, context) {
+  const exact = typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value);
+  return exact || !context?.source || !JSON.rawJSON ? value : JSON.rawJSON(context.source);
+}

@@ -1,0 +1,191 @@
+// One job, live. The history comes from `GET …/metrics`, the rest from the job's event stream, which is replayed
+// from its start for the log. A replayed event never turns the page back in time: numbers are taken only if they are
+// ahead of what is shown, and every change of state is read afresh from `GET …/{id}`.
+
+import * as api from './api.js';
+import { onConnection } from './connection.js';
+import { createChart } from './chart.js';
+import { h, setText, throttle } from './dom.js';
+import * as format from './format.js';
+import { History } from './history.js';
+import { jobLog } from './job-log.js';
+import { networkPanel, specPanel, usePanel } from './job-panels.js';
+import { openNewJob } from './new-job.js';
+import { applyEvent, cancelButton, isEnded, notice, progressBar, statusChip } from './parts.js';
+import { tryHref } from './router.js';
+import { modelRef } from './snippets.js';
+import { follow } from './stream.js';
+
+const REFRESH_MS = 300;
+const CLOCK_MS = 1000;
+const TYPES = ['state', 'metrics', 'epoch', 'checkpoint', 'alert', 'done'];
+
+export async function jobView(root, { params: [jobId], signal }) {
+  document.title = 'Job · dojang';
+  const problem = notice();
+  const loading = h('p', { class: 'muted loading', role: 'status' }, 'Loading the job…');
+  root.append(h('p', { class: 'back' }, h('a', { href: '#/' }, '← Jobs')), problem.element, loading);
+  let page = null;
+
+  async function load() {
+    try {
+      const [job, metrics] = await Promise.all([api.job(jobId, signal), api.metrics(jobId, signal)]);
+      loading.remove();
+      problem.clear();
+      page ??= jobPage(root, job, { problem, signal });
+      page.setJob(job);
+      page.addHistory(metrics);
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      loading.remove();
+      const missing = error instanceof api.Problem && error.status === 404;
+      problem.show(missing ? 'There is no such job. It may have been deleted.' : `The job cannot be shown: ${error.message}.`);
+    }
+  }
+
+  onConnection((reachable) => reachable && load(), signal);
+  await load();
+}
+
+function jobPage(root, first, { problem, signal }) {
+  let job = first;
+  let lastEvent = 0;
+  const history = new History();
+
+  const chip = statusChip();
+  const bar = progressBar('Training progress');
+  const pace = h('p', { class: 'pace' });
+  const reason = h('p', { class: 'notice', hidden: true });
+  const log = jobLog();
+  const use = usePanel();
+  const tiles = metricTiles();
+  const tryLink = h('a', { class: 'button' }, 'Try it');
+  const showError = (error) => problem.show(`That did not work: ${error.message}.`);
+  const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
+  const series = [
+    { key: 'window', label: 'Training window', smooth: true },
+    { key: 'test', label: 'Test, each epoch', dots: true },
+  ];
+  const losses = createChart({ title: 'Loss', xName: 'step', format: format.loss, log: true, series });
+  const accuracies = createChart({
+    title: 'Accuracy',
+    xName: 'step',
+    format: (value) => format.percent(value, 1),
+    zoom: true,
+    limits: [0, 1],
+    series,
+  });
+
+  root.append(
+    h(
+      'div',
+      { class: 'page-head' },
+      h('div', { class: 'job-title' }, h('h1', {}, job.name), chip.element),
+      h('div', { class: 'actions' }, tryLink, cancel.element),
+    ),
+    h('p', { class: 'muted job-about' }, `model ${job.model} · ${job.spec.dataset.name} · created ${format.moment(job.created_at)}`),
+    reason,
+    h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
+    h('div', { class: 'columns' }, losses.element, accuracies.element),
+    h('div', { class: 'columns' }, networkPanel(job), use.element),
+    h('div', { class: 'columns' }, specPanel(job, () => openNewJob(job.spec)), log.element),
+  );
+
+  function setJob(next) {
+    job = next;
+    draw();
+  }
+
+  function draw() {
+    chip.set(job);
+    bar.set(job);
+    cancel.set(job);
+    use.set(job);
+    tiles.set(job.metrics);
+    setText(pace, paceOf(job));
+    tryLink.href = tryHref(modelRef(job));
+    tryLink.hidden = job.status === 'failed' || job.status === 'queued' || (job.status === 'cancelled' && !job.weights_sha256);
+    const trouble = job.status === 'failed' || job.error !== null;
+    reason.hidden = !trouble;
+    setText(reason, trouble ? [format.stopReason(job.stop_reason), job.error].filter(Boolean).join(': ') || 'Failed' : '');
+    document.title = `${titleOf(job)} · ${job.name} · dojang`;
+  }
+
+  function drawCharts() {
+    const { steps, epochs } = history;
+    losses.set({ window: { xs: steps.step, ys: steps.loss }, test: { xs: epochs.step, ys: epochs.test_loss } });
+    accuracies.set({ window: { xs: steps.step, ys: steps.accuracy }, test: { xs: epochs.step, ys: epochs.test_accuracy } });
+  }
+
+  const refresh = throttle(() => {
+    api.job(job.id, signal).then(setJob, (error) => error.name !== 'AbortError' && showError(error));
+  }, REFRESH_MS, signal);
+
+  function onEvent(event) {
+    if (event.id <= lastEvent) return;
+    lastEvent = event.id;
+    log.add(event);
+    if (event.type === 'state') refresh();
+    if (event.type === 'done') {
+      stop();
+      refresh();
+    }
+    if (event.type !== 'metrics' && event.type !== 'epoch') return;
+    const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
+    if (!isEnded(job)) setJob(applyEvent(job, event));
+    if (fresh) drawCharts();
+  }
+
+  const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
+  signal.addEventListener('abort', () => clearInterval(clock));
+  const stop = follow({
+    url: () => api.eventsUrl(job.id, lastEvent),
+    types: TYPES,
+    onEvent,
+    whileHidden: refresh,
+    signal,
+  });
+
+  return {
+    setJob,
+    addHistory(metrics) {
+      history.addAll(metrics);
+      drawCharts();
+    },
+  };
+}
+
+function metricTiles() {
+  const tiles = [
+    ['Test accuracy', (metrics) => format.percent(metrics.test_accuracy)],
+    ['Test loss', (metrics) => format.loss(metrics.test_loss)],
+    ['Training accuracy', (metrics) => format.percent(metrics.train_accuracy ?? metrics.accuracy)],
+    ['Training loss', (metrics) => format.loss(metrics.train_loss ?? metrics.loss)],
+  ].map(([name, value]) => ({ name, value, shown: h('dd', {}) }));
+  return {
+    element: h('dl', { class: 'tiles' }, tiles.map(({ name, shown }) => h('div', {}, h('dt', {}, name), shown))),
+    set(metrics) {
+      for (const { value, shown } of tiles) setText(shown, value(metrics));
+    },
+  };
+}
+
+function paceOf(job) {
+  const { progress } = job;
+  const where = `Epoch ${progress.epoch} of ${progress.epochs} · step ${format.count(progress.step)} of ${format.count(progress.total_steps)}`;
+  if (job.status === 'queued') return job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
+  if (job.status === 'running') {
+    const speed = progress.samples_per_second === null ? null : `${format.compact(progress.samples_per_second)} samples/s`;
+    const left = progress.eta_seconds === null ? null : `${format.timeLeft(progress.eta_seconds)} left`;
+    const percent = format.progressPercent(progress.fraction);
+    return [percent, where, speed, left, job.cancel_requested && 'stopping…'].filter(Boolean).join(' · ');
+  }
+  const took = format.elapsed(job);
+  return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');
+}
+
+function titleOf(job) {
+  if (job.status === 'running') return format.progressPercent(job.progress.fraction);
+  if (job.status === 'succeeded') return `✓ ${format.percent(job.metrics.test_accuracy)}`;
+  return job.status;
+}

@@ -1,0 +1,48 @@
+// The choice of a model: every version of every model, and the jobs that train right now.
+
+import * as api from './api.js';
+import { h } from './dom.js';
+import { percent, progressPercent } from './format.js';
+
+export function modelPicker({ wanted, onPick }) {
+  const select = h('select', {});
+  const element = h('label', { class: 'picker' }, h('span', { class: 'muted' }, 'Model'), select);
+  let datasets = new Map();
+
+  function option(value, text, dataset) {
+    datasets.set(value, dataset);
+    return h('option', { value }, text);
+  }
+
+  /** Reads the choices anew, keeps the chosen one, and says whether there is any. */
+  async function load(signal) {
+    const [models, running] = await Promise.all([api.models(signal), api.jobs({ status: 'running', limit: 50 }, signal)]);
+    datasets = new Map();
+    const keep = select.value || wanted;
+    const groups = models.data.map((model) => {
+      const versions = [...model.versions].sort((a, b) => b.version - a.version);
+      return h('optgroup', { label: model.name }, versions.map((one) => option(`${model.name}@${one.version}`, describe(model, one), one.dataset)));
+    });
+    const live = running.data.map((job) =>
+      option(`job:${job.id}`, `${job.name} · ${progressPercent(job.progress.fraction)} trained`, job.spec.dataset.name),
+    );
+    select.replaceChildren(...groups, ...(live.length > 0 ? [h('optgroup', { label: 'Still training' }, live)] : []));
+    // A deep link may name what no list holds: an alias, or a job that has ended.
+    if (keep && !datasets.has(keep)) select.prepend(option(keep, keep, null));
+    if (keep) select.value = keep;
+    return select.options.length > 0;
+  }
+
+  select.addEventListener('change', () => {
+    history.replaceState(null, '', `#/try?${new URLSearchParams({ model: select.value })}`);
+    onPick();
+  });
+
+  return { element, load, value: () => select.value, dataset: () => datasets.get(select.value) };
+}
+
+function describe(model, version) {
+  const newest = version.version === model.latest_version ? ' (newest)' : '';
+  const accuracy = version.test_accuracy === null ? '' : ` · ${percent(version.test_accuracy)}`;
+  return `${model.name}@${version.version}${newest}${accuracy}`;
+}

@@ -1,0 +1,117 @@
+// The "New job" dialog: presets, the spec as JSON, and what the server has against it.
+
+import * as api from './api.js';
+import { copyButton } from './copy.js';
+import { h, setAttribute } from './dom.js';
+import { prettyJson } from './format.js';
+import { jsonEditor } from './json-editor.js';
+import { JsonFault, locate, rangeOf } from './json-locate.js';
+import { notice } from './parts.js';
+import { presets } from './presets.js';
+import { jobHref } from './router.js';
+import { curlSubmit } from './snippets.js';
+
+let dialog = null;
+
+/** Opens with `spec`, or with what was there last time. */
+export function openNewJob(spec) {
+  dialog ??= build();
+  if (spec) dialog.set(spec);
+  dialog.element.showModal();
+  dialog.editor.area.focus();
+}
+
+function build() {
+  const editor = jsonEditor('Spec');
+  const problem = notice();
+  const start = h('button', { type: 'submit', class: 'button primary' }, 'Start training');
+  const choices = presets.map((preset) => {
+    const button = h(
+      'button',
+      { type: 'button', class: 'preset', 'aria-pressed': 'false', onclick: () => set(preset.spec) },
+      h('b', {}, preset.label),
+      h('span', { class: 'muted' }, preset.hint),
+    );
+    return { button, text: prettyJson(preset.spec) };
+  });
+  const form = h(
+    'form',
+    {},
+    h('div', { class: 'panel-head' }, h('h2', { id: 'new-job-title' }, 'New job'), h('button', { type: 'button', class: 'button small', onclick: () => element.close() }, 'Close')),
+    h('div', { class: 'presets', role: 'group', 'aria-label': 'Presets' }, choices.map(({ button }) => button)),
+    editor.element,
+    problem.element,
+    h('div', { class: 'dialog-foot' }, h('span', { class: 'muted' }, 'Ctrl+Enter starts'), copyButton(asCurl, 'Copy as curl'), start),
+  );
+  const element = h('dialog', { class: 'dialog', 'aria-labelledby': 'new-job-title' }, form);
+
+  function markPreset() {
+    const text = editor.get();
+    for (const choice of choices) setAttribute(choice.button, 'aria-pressed', String(choice.text === text));
+  }
+
+  function set(spec) {
+    editor.set(prettyJson(spec));
+    problem.clear();
+    markPreset();
+  }
+
+  function asCurl() {
+    try {
+      return curlSubmit(JSON.parse(editor.get()));
+    } catch {
+      return editor.get();
+    }
+  }
+
+  /** Where everything is in the text, or null after showing why it is no JSON. */
+  function read(text) {
+    try {
+      return locate(text);
+    } catch (error) {
+      if (!(error instanceof JsonFault)) throw error;
+      const at = Math.min(error.offset, text.length);
+      editor.show([{ range: [at, at + 1], pointer: '', detail: `This is not JSON: ${error.message}.` }]);
+      return null;
+    }
+  }
+
+  function refuse(error, ranges) {
+    const faults = (error.errors ?? []).map(({ pointer = '', detail }) => ({ pointer, detail, range: rangeOf(ranges, pointer) }));
+    editor.show(faults.sort((a, b) => a.range[0] - b.range[0]));
+    problem.show(`Not started: ${error.message}.`);
+    if (faults.length > 0) editor.select(faults[0].range);
+  }
+
+  async function submit() {
+    const text = editor.get();
+    problem.clear();
+    editor.show([]);
+    const ranges = read(text);
+    if (!ranges || start.disabled) return;
+    start.disabled = true;
+    try {
+      const job = await api.submit(text);
+      element.close();
+      location.hash = jobHref(job.id);
+    } catch (error) {
+      refuse(error, ranges);
+    }
+    start.disabled = false;
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    submit();
+  });
+  editor.area.addEventListener('input', markPreset);
+  editor.area.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      submit();
+    }
+  });
+  document.body.append(element);
+  set(presets[0].spec);
+  return { element, editor, set };
+}

@@ -1,0 +1,101 @@
+// Small pieces that several views share: status chip, progress bar, cancel button, notices.
+
+import * as api from './api.js';
+import { h, setAttribute, setText } from './dom.js';
+import { progressPercent } from './format.js';
+
+const CONFIRM_MS = 4000;
+const ENDED = new Set(['succeeded', 'failed', 'cancelled']);
+
+export const isEnded = (job) => ENDED.has(job.status);
+
+export function statusChip() {
+  const element = h('span', { class: 'chip' });
+  return {
+    element,
+    set(job) {
+      const cancelling = job.cancel_requested && !isEnded(job);
+      setAttribute(element, 'data-status', job.status);
+      setText(element, cancelling ? 'cancelling' : job.status);
+    },
+  };
+}
+
+export function progressBar(label) {
+  const fill = h('div', { class: 'bar-fill' });
+  const element = h('div', { class: 'bar', role: 'progressbar', 'aria-label': label, 'aria-valuemin': 0, 'aria-valuemax': 100 }, fill);
+  return {
+    element,
+    set(job) {
+      const fraction = Math.min(1, Math.max(0, job.progress?.fraction ?? 0));
+      fill.style.transform = `scaleX(${fraction})`;
+      setAttribute(element, 'data-status', job.status);
+      setAttribute(element, 'aria-valuenow', String(Math.floor(fraction * 100)));
+      setAttribute(element, 'aria-valuetext', `${progressPercent(fraction)}, ${job.status}`);
+    },
+  };
+}
+
+/** Asks once more before it cancels: training time cannot be given back. */
+export function cancelButton({ jobId, name, onCancelled, onError }) {
+  const element = h('button', { type: 'button', class: 'button small', 'aria-label': `Cancel ${name}` }, 'Cancel');
+  let timer = null;
+  function relax() {
+    clearTimeout(timer);
+    timer = null;
+    element.classList.remove('danger');
+    setText(element, 'Cancel');
+    element.setAttribute('aria-label', `Cancel ${name}`);
+  }
+  element.addEventListener('click', async () => {
+    if (timer === null) {
+      element.classList.add('danger');
+      setText(element, 'Really?');
+      element.setAttribute('aria-label', `Really cancel ${name}? Press again to confirm`);
+      timer = setTimeout(relax, CONFIRM_MS);
+      return;
+    }
+    relax();
+    element.disabled = true;
+    try {
+      onCancelled(await api.cancel(jobId));
+    } catch (error) {
+      onError(error);
+    }
+    element.disabled = false;
+  });
+  return {
+    element,
+    set(job) {
+      element.hidden = isEnded(job) || job.cancel_requested;
+    },
+  };
+}
+
+/** A line that says what went wrong, and is silent otherwise. */
+export function notice() {
+  const element = h('p', { class: 'notice', role: 'alert', hidden: true });
+  return {
+    element,
+    show(message) {
+      element.hidden = false;
+      setText(element, message);
+    },
+    clear() {
+      element.hidden = true;
+      setText(element, '');
+    },
+  };
+}
+
+/** Lays the fields of a `metrics` or `epoch` event over a job, unless the job is already past it. */
+export function applyEvent(job, event) {
+  if (event.step < job.progress.step) return job;
+  if (event.type === 'metrics') {
+    const { step, epoch, fraction, samples_per_second, eta_seconds, loss, accuracy } = event;
+    const progress = { ...job.progress, step, epoch, fraction, samples_per_second, eta_seconds };
+    return { ...job, progress, metrics: { ...job.metrics, loss, accuracy } };
+  }
+  const { train_loss, train_accuracy, test_loss, test_accuracy } = event;
+  return { ...job, metrics: { ...job.metrics, train_loss, train_accuracy, test_loss, test_accuracy } };
+}
