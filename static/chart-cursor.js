@@ -35,7 +35,8 @@ export function chartCursor({ box, picture, series, format, xName, margin, heigh
     const rows = plot.shown.map(({ xs, ys, line }, index) => {
       const i = nearest(xs, at);
       const visible = i >= 0 && plot.drawable(ys[i]) && isNear(xs, i);
-      dots[index].classList.toggle('on', visible);
+      const shown = visible && (line ?? ys)[i] >= plot.yDomain[0];
+      dots[index].classList.toggle('on', shown);
       if (!visible) return null;
       dots[index].setAttribute('cx', plot.sx(xs[i]));
       dots[index].setAttribute('cy', plot.sy((line ?? ys)[i]));

@@ -16,10 +16,10 @@ const MARGIN = { left: 46, right: 14, top: 12, bottom: 26 };
 const SMOOTH_FROM = 40;
 
 /**
- * `log` offers a logarithmic axis; `zoom` one that leaves out the steep beginning; `limits` are what values can be at
+ * `format` writes values, `tick` the marks of the axis. `log` offers a logarithmic axis; `zoom` one that leaves out the steep beginning; `limits` are what values can be at
  * all, for an axis that never promises more.
  */
-export function createChart({ title, xName, format, series, log = false, zoom = false, limits = [-Infinity, Infinity] }) {
+export function createChart({ title, xName, format, tick = format, series, log = false, zoom = false, limits = [-Infinity, Infinity] }) {
   const on = { log: false, zoom: false, smooth: true };
   const data = Object.fromEntries(series.map(({ key }) => [key, { xs: [], ys: [] }]));
   let frame = null;
@@ -27,8 +27,10 @@ export function createChart({ title, xName, format, series, log = false, zoom = 
   const titleId = uniqueId('chart');
   const picture = svg('svg', { class: 'plot', role: 'img', tabindex: '0', height: HEIGHT });
   const axes = svg('g', { class: 'axes' });
-  const lines = svg('g', { class: 'lines' });
-  picture.append(axes, lines);
+  const frameId = uniqueId('frame');
+  const clip = svg('rect');
+  const lines = svg('g', { class: 'lines', 'clip-path': `url(#${frameId})` });
+  picture.append(svg('clipPath', { id: frameId }, clip), axes, lines);
   const empty = h('p', { class: 'plot-empty muted' }, 'Nothing to draw yet');
   const box = h('div', { class: 'plot-box' }, picture, empty);
   const table = chartTable({ title, xName, format, series, data });
@@ -90,12 +92,12 @@ export function createChart({ title, xName, format, series, log = false, zoom = 
     const xTicks = niceTicks(xDomain, Math.max(2, width / 90), 1);
     const yTicks = (on.log ? logTicks : niceTicks)(yDomain, 5);
     axes.replaceChildren(
-      ...yTicks.map((tick) => svg('line', { x1: inner.x0, x2: inner.x1, y1: half(sy(tick)), y2: half(sy(tick)) })),
-      ...yTicks.map((tick) => svg('text', { x: inner.x0 - 8, y: sy(tick) + 4, 'text-anchor': 'end' }, format(tick))),
-      ...xTicks.map((tick) => svg('text', { x: sx(tick), y: HEIGHT - 8, 'text-anchor': anchor(sx(tick), inner) }, compact(tick))),
+      ...yTicks.map((value) => svg('line', { x1: inner.x0, x2: inner.x1, y1: half(sy(value)), y2: half(sy(value)) })),
+      ...yTicks.map((value) => svg('text', { x: inner.x0 - 8, y: sy(value) + 4, 'text-anchor': 'end' }, tick(value))),
+      ...xTicks.map((value) => svg('text', { x: sx(value), y: HEIGHT - 8, 'text-anchor': anchor(sx(value), inner) }, compact(value))),
     );
 
-    const clip = (y) => Math.min(inner.y0, Math.max(inner.y1, sy(y)));
+    setFrame(inner);
     const shown = series.map(({ key, smooth: smoothable }) => {
       const { xs, ys } = data[key];
       return { xs, ys, line: smoothable && on.smooth && ys.length >= SMOOTH_FROM ? smooth(ys) : null };
@@ -103,13 +105,19 @@ export function createChart({ title, xName, format, series, log = false, zoom = 
     lines.replaceChildren(
       ...shown.flatMap(({ xs, ys, line }, index) => {
         const path = (from, extra) =>
-          svg('path', { class: `s${index} ${extra}`, d: pathOf(xs, from, { sx, sy: clip, drawable, limit: 2 * width }) });
+          svg('path', { class: `s${index} ${extra}`, d: pathOf(xs, from, { sx, sy, drawable, limit: 2 * width }) });
         const dots = series[index].dots && xs.length <= width / 8;
-        const marks = dots ? xs.map((x, i) => drawable(ys[i]) && svg('circle', { class: `s${index}`, cx: sx(x), cy: clip(ys[i]), r: 3 })) : [];
+        const marks = dots ? xs.map((x, i) => drawable(ys[i]) && svg('circle', { class: `s${index}`, cx: sx(x), cy: sy(ys[i]), r: 3 })) : [];
         return [path(ys, line ? 'raw' : ''), line && path(line, ''), ...marks].filter(Boolean);
       }),
     );
-    cursor.set({ width, sx, sy: clip, drawable, shown });
+    cursor.set({ width, sx, sy, yDomain, drawable, shown });
+  }
+
+  /** Keeps the lines inside the axes, with room for the dots on the edge. */
+  function setFrame({ x0, x1, y0, y1 }) {
+    const frame = { x: x0 - 4, y: y1 - 4, width: Math.max(0, x1 - x0) + 8, height: y0 - y1 + 6 };
+    for (const [name, value] of Object.entries(frame)) setAttribute(clip, name, String(value));
   }
 
   function domain(values) {

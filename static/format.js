@@ -2,14 +2,19 @@
 
 const DASH = '–';
 const counts = new Intl.NumberFormat('en');
-const compacts = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const compacts = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 });
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const clocks = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const clocks = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 const known = (value) => typeof value === 'number' && Number.isFinite(value);
 
 export function percent(fraction, digits = 2) {
   return known(fraction) ? `${(fraction * 100).toFixed(digits)}%` : DASH;
+}
+
+/** `97.5%`, `100%`: for the marks of an axis. */
+export function roundPercent(fraction) {
+  return `${Number((fraction * 100).toFixed(2))}%`;
 }
 
 /** Progress never says 100% before it is. */
@@ -28,7 +33,7 @@ export function count(value) {
 }
 
 export function compact(value) {
-  return known(value) ? compacts.format(value) : DASH;
+  return known(value) ? compacts.format(value).replace('K', 'k') : DASH;
 }
 
 export function plural(value, word) {

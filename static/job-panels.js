@@ -88,7 +88,7 @@ function commands(job) {
     'details',
     {},
     h('summary', {}, 'Reproduce it: the same spec and seed give the same weights'),
-    codeBlock(curlSubmit(job.spec), 'Command that trains the same network again').element,
+    codeBlock(curlSubmit(format.prettyJson(job.spec)), 'Command that trains the same network again').element,
   );
   if (job.status === 'failed' || job.status === 'cancelled') return [reproduce];
   const following = job.status === 'succeeded' ? null : command('Follow it from a shell', curlFollow(job.id));

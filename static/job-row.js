@@ -31,7 +31,7 @@ export function jobRow(job, { onChanged, onError }) {
     chip.set(next);
     bar.set(next);
     cancel.set(next);
-    setText(about, [next.model, next.spec.dataset.name, format.architecture(next.network)].filter(Boolean).join(' · '));
+    setText(about, [...new Set([next.model, next.spec.dataset.name]), format.architecture(next.network)].filter(Boolean).join(' · '));
     setText(pace, paceOf(next));
     const [value, kind] = scoreOf(next.metrics);
     setText(score, value);
@@ -47,7 +47,7 @@ export function jobRow(job, { onChanged, onError }) {
 }
 
 function paceOf({ status, progress }) {
-  const epochs = `epoch ${progress.epoch} of ${progress.epochs}`;
+  const epochs = `epoch ${progress.epoch}/${progress.epochs}`;
   if (status !== 'running' || progress.samples_per_second === null) return progress.step > 0 ? epochs : '';
   return `${epochs} · ${format.compact(progress.samples_per_second)} samples/s`;
 }

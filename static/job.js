@@ -70,7 +70,8 @@ function jobPage(root, first, { problem, signal }) {
   const accuracies = createChart({
     title: 'Accuracy',
     xName: 'step',
-    format: (value) => format.percent(value, 1),
+    format: format.percent,
+    tick: format.roundPercent,
     zoom: true,
     limits: [0, 1],
     series,
@@ -132,7 +133,7 @@ function jobPage(root, first, { problem, signal }) {
     }
     if (event.type !== 'metrics' && event.type !== 'epoch') return;
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
-    if (!isEnded(job)) setJob(applyEvent(job, event));
+    if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
     if (fresh) drawCharts();
   }
 

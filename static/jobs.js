@@ -7,7 +7,7 @@ import * as api from './api.js';
 import { onConnection } from './connection.js';
 import { codeBlock } from './copy.js';
 import { h, setText, throttle } from './dom.js';
-import { plural, progressPercent } from './format.js';
+import { prettyJson, progressPercent } from './format.js';
 import { jobRow } from './job-row.js';
 import { openNewJob } from './new-job.js';
 import { applyEvent, isEnded, notice } from './parts.js';
@@ -142,7 +142,7 @@ export function jobsView(root, { signal }) {
 }
 
 function emptyState() {
-  const command = codeBlock(curlSubmit(presets[0].spec), 'Command that starts a first job');
+  const command = codeBlock(curlSubmit(prettyJson(presets[0].spec)), 'Command that starts a first job');
   return h(
     'section',
     { class: 'empty', hidden: true },

@@ -41,7 +41,7 @@ function build() {
     h('div', { class: 'presets', role: 'group', 'aria-label': 'Presets' }, choices.map(({ button }) => button)),
     editor.element,
     problem.element,
-    h('div', { class: 'dialog-foot' }, h('span', { class: 'muted' }, 'Ctrl+Enter starts'), copyButton(asCurl, 'Copy as curl'), start),
+    h('div', { class: 'dialog-foot' }, h('span', { class: 'muted' }, 'Ctrl+Enter starts'), copyButton(() => curlSubmit(editor.get()), 'Copy as curl'), start),
   );
   const element = h('dialog', { class: 'dialog', 'aria-labelledby': 'new-job-title' }, form);
 
@@ -54,14 +54,6 @@ function build() {
     editor.set(prettyJson(spec));
     problem.clear();
     markPreset();
-  }
-
-  function asCurl() {
-    try {
-      return curlSubmit(JSON.parse(editor.get()));
-    } catch {
-      return editor.get();
-    }
   }
 
   /** Where everything is in the text, or null after showing why it is no JSON. */

@@ -33,8 +33,8 @@ export const presets = [
     },
   },
   {
-    label: 'Wide and accurate',
-    hint: 'MNIST, Adam, three layers',
+    label: 'Wide net',
+    hint: 'MNIST, Adam, 3 layers',
     spec: {
       name: 'wide net',
       model: 'mnist',

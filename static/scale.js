@@ -71,14 +71,22 @@ export function thin(ys, limit) {
   return kept;
 }
 
-/** Exponential moving average without the usual pull towards its start; a longer run is smoothed over more points. */
+/**
+ * Exponential moving average, forwards and then backwards: one direction alone would draw every fall later than it was.
+ * A longer run is smoothed over more points.
+ */
 export function smooth(ys) {
-  const weight = Math.min(0.98, Math.max(0.6, 1 - 12 / ys.length));
+  const weight = 1 - 1 / Math.min(50, Math.max(2.5, ys.length / 100));
+  return averaged(averaged(ys, weight).reverse(), weight).reverse();
+}
+
+function averaged(ys, weight) {
   let sum = 0;
   let norm = 0;
   return ys.map((y) => {
     if (y === null) return null;
     sum = weight * sum + (1 - weight) * y;
+    // Divided out, so that the start is not pulled towards zero.
     norm = weight * norm + (1 - weight);
     return sum / norm;
   });

@@ -1,11 +1,10 @@
 // The shell commands the dashboard offers for copying.
 
-import { prettyJson } from './format.js';
-
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** `spec` as JSON text, not parsed: that would round seeds above 2^53. */
 export function curlSubmit(spec) {
-  return `curl -s ${location.origin}/v1/jobs \\\n  -H 'content-type: application/json' \\\n  -d ${quote(prettyJson(spec))}`;
+  return `curl -s ${location.origin}/v1/jobs \\\n  -H 'content-type: application/json' \\\n  -d ${quote(spec)}`;
 }
 
 export function curlPredict(model) {

@@ -13,6 +13,9 @@ use super::rng::{Purpose, Rng};
 use super::shape::Shape;
 use super::shard::Layout;
 
+/// Most parameters of a network: 16 GiB of them. Larger ones are refused before anything is laid out.
+const MAX_PARAMETERS: usize = 1 << 32;
+
 /// A network for one input shape.
 #[derive(Debug)]
 pub struct Network {
@@ -92,7 +95,7 @@ impl Network {
             let layer = spec.build(&shape).map_err(|error| NetworkError { index, error })?;
             network.push(spec.name(), layer).ok_or_else(|| NetworkError {
                 index,
-                error: LayerError { field: None, detail: "the network has more parameters than can be counted".into() },
+                error: LayerError { field: None, detail: "the network has more than 2^32 parameters".into() },
             })?;
         }
         Ok(network)
@@ -115,16 +118,16 @@ impl Network {
         }
         self.flops = self.flops.checked_add(layer.flops())?;
         self.nodes.push(Node { name, layer, range: start..self.len });
-        // Tiles of a layer too large for any memory would themselves be too many; such a plan is refused by its size.
-        if self.len < isize::MAX as usize / 64 && self.len - start <= 1 << 34 {
-            for local in self.nodes[index].layer.gradient_tiles() {
-                let range = start + local.start..start + local.end;
-                let decays = self
-                    .tensors
-                    .iter()
-                    .any(|tensor| tensor.range.contains(&range.start) && matches!(tensor.role, Role::Weight { .. }));
-                self.tiles.push(Tile { layer: index, local, range, decays });
-            }
+        if self.len > MAX_PARAMETERS {
+            return None;
+        }
+        for local in self.nodes[index].layer.gradient_tiles() {
+            let range = start + local.start..start + local.end;
+            let decays = self
+                .tensors
+                .iter()
+                .any(|tensor| tensor.range.contains(&range.start) && matches!(tensor.role, Role::Weight { .. }));
+            self.tiles.push(Tile { layer: index, local, range, decays });
         }
         Some(())
     }

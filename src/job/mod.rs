@@ -1,0 +1,17 @@
+//! Floor 2: the vocabulary of jobs, without I/O.
+//!
+//! - [`json`], [`fault`], [`check`]: strict JSON; every fault of a document with its pointer
+//! - [`spec`]: what a client asks for
+//! - [`plan`]: a checked spec; only a plan reaches the engine
+//! - [`status`]: the states of a job and the legal moves between them
+//! - [`event`]: the entries of a job's log
+//! - [`view`]: a job as its readers see it
+
+pub mod check;
+pub mod event;
+pub mod fault;
+pub mod json;
+pub mod plan;
+pub mod spec;
+pub mod status;
+pub mod view;

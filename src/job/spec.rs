@@ -1,0 +1,150 @@
+//! What a client asks for.
+
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use super::fault::{Fault, Faults, Pointer};
+use super::json;
+use crate::engine::describe::{Bound, Field, Kind};
+use crate::engine::init::{self, Init};
+use crate::engine::layer::{self, LayerSpec};
+use crate::engine::loss::{self, LossSpec};
+use crate::engine::optimizer::{self, OptimizerSpec};
+use crate::engine::train::Settings;
+
+/// A training job as a client asks for it, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSpec {
+    /// What people call it.
+    pub name: Option<String>,
+    /// The model that the trained weights become a version of; the dataset's name if none is given.
+    pub model: Option<String>,
+    /// What is learned from.
+    pub dataset: DatasetSpec,
+    /// The layers, from the input on.
+    pub network: Vec<LayerSpec>,
+    /// Initial weights.
+    pub init: Init,
+    /// What is made small.
+    pub loss: LossSpec,
+    /// How.
+    pub optimizer: OptimizerSpec,
+    /// λ of the decay ½λW² on weights.
+    pub weight_decay: f64,
+    /// Samples of a mini-batch.
+    pub batch_size: usize,
+    /// Passes over the training samples.
+    pub epochs: u64,
+    /// Decides every random draw.
+    pub seed: u64,
+    /// Training time after which the job ends as it is, in seconds.
+    pub max_seconds: Option<f64>,
+    /// Training time between two checkpoints, in seconds.
+    pub checkpoint_every_seconds: f64,
+}
+
+/// Which samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// The dataset.
+    pub name: String,
+    /// Learn from this many samples only, the first ones.
+    pub train_limit: Option<usize>,
+    /// Measure on this many samples only, the first ones.
+    pub test_limit: Option<usize>,
+}
+
+const NAME: Kind = Kind::Text { max_chars: 120, slug: false };
+const SLUG: Kind = Kind::Text { max_chars: 64, slug: true };
+const LIMIT: Kind = Kind::Count { min: 1, max: u32::MAX as u64 };
+const SECONDS: Kind = Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1e7) };
+
+/// The fields of `dataset`.
+const DATASET: &[Field] = &[
+    Field::required("name", SLUG, "a dataset's name, as `GET /v1/datasets` lists them"),
+    Field::optional("train_limit", Kind::Nullable(&LIMIT), "null", "learn from the first so many samples only"),
+    Field::optional("test_limit", Kind::Nullable(&LIMIT), "null", "measure on the first so many samples only"),
+];
+
+/// The fields of a spec.
+pub const FIELDS: &[Field] = &[
+    Field::optional("name", Kind::Nullable(&NAME), "null", "what people call the job"),
+    Field::optional(
+        "model",
+        Kind::Nullable(&SLUG),
+        "null",
+        "the model that the weights become a version of; the dataset's name if null",
+    ),
+    Field::required("dataset", Kind::Object(DATASET), "what is learned from, such as {\"name\": \"digits\"}"),
+    Field::required("network", Kind::ListOf { of: layer::entries, max_items: 1000 }, "the layers, from the input on"),
+    Field::optional("init", Kind::OneOf(init::entries), "\"he\"", "initial weights"),
+    Field::optional("loss", Kind::OneOf(loss::entries), "\"softmax_cross_entropy\"", "what is made small"),
+    Field::optional("optimizer", Kind::OneOf(optimizer::entries), "\"adam\"", "how it is made small"),
+    Field::optional(
+        "weight_decay",
+        Kind::Number { min: Bound::Included(0.0), max: Bound::Included(1000.0) },
+        "0.0",
+        "λ of the decay ½λW² on weights",
+    ),
+    Field::optional("batch_size", Kind::Count { min: 1, max: 1 << 20 }, "100", "samples of a mini-batch"),
+    Field::optional("epochs", Kind::Count { min: 1, max: 1_000_000 }, "20", "passes over the training samples"),
+    Field::optional("seed", Kind::Count { min: 0, max: u64::MAX }, "42", "decides every random draw"),
+    Field::optional("max_seconds", Kind::Nullable(&SECONDS), "null", "training time after which the job ends as it is"),
+    Field::optional("checkpoint_every_seconds", SECONDS, "5", "training time between two checkpoints"),
+];
+
+impl TrainSpec {
+    /// Reads a spec from a JSON text.
+    ///
+    /// # Errors
+    /// Every fault that can be seen without knowing the dataset.
+    pub fn parse(text: &[u8]) -> Result<Self, Faults> {
+        Self::from_value(&json::parse(text)?)
+    }
+
+    /// Reads a spec from JSON.
+    ///
+    /// # Errors
+    /// Every fault that can be seen without knowing the dataset.
+    pub fn from_value(value: &serde_json::Value) -> Result<Self, Faults> {
+        let mut faults: Vec<Fault> = Vec::new();
+        let complete = check::object(FIELDS, value, &Pointer::root(), &mut faults);
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        serde_json::from_value(complete).map_err(|error| Faults(vec![Pointer::root().fault(error.to_string())]))
+    }
+
+    /// The model's name.
+    pub fn model_name(&self) -> &str {
+        self.model.as_deref().unwrap_or(&self.dataset.name)
+    }
+
+    /// What people call the job: its name, or its dataset and the network's shape.
+    pub fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| {
+            let layers: Vec<_> = self.network.iter().map(LayerSpec::name).collect();
+            let shown = layers.iter().take(6).copied().collect::<Vec<_>>().join("-");
+            format!("{} {shown}{}", self.dataset.name, if layers.len() > 6 { "…" } else { "" })
+        })
+    }
+
+    /// How the engine trains it.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            init: self.init.clone(),
+            loss: self.loss,
+            optimizer: self.optimizer.clone(),
+            weight_decay: self.weight_decay,
+            batch_size: self.batch_size,
+            epochs: self.epochs,
+            seed: self.seed,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

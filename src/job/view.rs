@@ -1,0 +1,102 @@
+//! A job as its readers see it: `GET /v1/jobs/{id}`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::plan::PlanSummary;
+use super::spec::TrainSpec;
+use super::status::{Status, StopReason};
+use crate::engine::network::LayerSummary;
+
+/// A job with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id, a UUID version 7: ids sort by time.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// The model that its weights become a version of.
+    pub model: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Why it ended.
+    pub stop_reason: Option<StopReason>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When a worker first claimed it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How often a worker has claimed it.
+    pub attempt: u32,
+    /// What was asked for, with every default filled in.
+    pub spec: TrainSpec,
+    /// The layers with their shapes.
+    pub network: Vec<LayerSummary>,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Samples that are learned from.
+    pub train_samples: usize,
+    /// Samples that are measured on.
+    pub test_samples: usize,
+    /// Bytes at the peak, about.
+    pub peak_memory_bytes: u64,
+    /// How far it is.
+    pub progress: Progress,
+    /// The newest figures.
+    pub metrics: LastMetrics,
+    /// Whether its client has asked to stop it.
+    pub cancel_requested: bool,
+    /// Its place among the waiting jobs, from 1.
+    pub queue_position: Option<u64>,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: Option<String>,
+    /// The version of its model that the weights became.
+    pub model_version: Option<u32>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Mini-batches done.
+    pub step: u64,
+    /// Mini-batches of the whole training.
+    pub total_steps: u64,
+    /// The epoch, from 1; 0 before the first mini-batch.
+    pub epoch: u64,
+    /// Epochs of the whole training.
+    pub epochs: u64,
+    /// Share of the job that is done.
+    pub fraction: f64,
+    /// Training speed.
+    pub samples_per_second: Option<f64>,
+    /// Seconds to the end, about; of a running job.
+    pub eta_seconds: Option<f64>,
+}
+
+impl Progress {
+    /// The progress of a job that has not begun.
+    pub fn start(plan: &PlanSummary) -> Self {
+        Self { total_steps: plan.total_steps, epochs: plan.epochs, ..Self::default() }
+    }
+}
+
+/// The newest figures of a job.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LastMetrics {
+    /// Mean training loss of the newest window.
+    pub loss: Option<f64>,
+    /// Training accuracy of the newest window.
+    pub accuracy: Option<f64>,
+    /// Mean training loss of the newest whole epoch.
+    pub train_loss: Option<f64>,
+    /// Training accuracy of the newest whole epoch.
+    pub train_accuracy: Option<f64>,
+    /// Test loss after the newest whole epoch.
+    pub test_loss: Option<f64>,
+    /// Test accuracy after the newest whole epoch.
+    pub test_accuracy: Option<f64>,
+}
