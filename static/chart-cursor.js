@@ -40,8 +40,9 @@ export function chartCursor({ box, picture, series, format, xName, margin, heigh
       if (!visible) return null;
       dots[index].setAttribute('cx', plot.sx(xs[i]));
       dots[index].setAttribute('cy', plot.sy((line ?? ys)[i]));
-      const value = line ? `${format(ys[i])} (smooth ${format(line[i])})` : format(ys[i]);
-      return h('p', {}, h('span', { class: `key s${index}` }), `${series[index].label} `, h('b', {}, value));
+      const elsewhere = xs[i] !== at && ` at ${count(xs[i])}`;
+      const smooth = line && h('span', { class: 'muted' }, ` smooth ${format(line[i])}`);
+      return h('p', {}, h('span', { class: `key s${index}` }), `${series[index].label} `, h('b', {}, format(ys[i])), smooth, elsewhere);
     });
     tip.replaceChildren(h('p', { class: 'muted' }, `${xName} ${count(at)}`), ...rows.filter(Boolean));
     group.classList.add('on');

@@ -50,7 +50,7 @@ export function bytes(value) {
 export function duration(seconds) {
   if (!known(seconds)) return DASH;
   if (seconds < 1) return '< 1 s';
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
@@ -60,7 +60,7 @@ export function duration(seconds) {
 
 /** Time left: coarse above ten seconds, for a countdown that changes by tenths only distracts. */
 export function timeLeft(seconds) {
-  return known(seconds) ? duration(seconds < 1 ? seconds : Math.ceil(seconds)).replace('.0', '') : DASH;
+  return known(seconds) ? duration(seconds < 1 ? seconds : Math.ceil(seconds)) : DASH;
 }
 
 export function ago(iso) {

@@ -56,12 +56,12 @@ function paceOf({ status, progress }) {
 function scoreOf(metrics) {
   if (metrics.test_accuracy !== null) return [format.percent(metrics.test_accuracy), 'test accuracy'];
   if (metrics.accuracy !== null) return [format.percent(metrics.accuracy), 'training accuracy'];
-  return ['–', 'no accuracy yet'];
+  return ['–', 'accuracy'];
 }
 
 function whenOf(job) {
   if (job.status === 'queued') {
-    const place = job.queue_position === null ? 'Waiting' : `No. ${job.queue_position} in the queue`;
+    const place = job.queue_position === null ? 'Waiting' : `No. ${job.queue_position} in line`;
     return [place, `created ${format.ago(job.created_at)}`];
   }
   if (job.status === 'running') {

@@ -5,7 +5,7 @@ import { h } from './dom.js';
 import { percent, progressPercent } from './format.js';
 
 export function modelPicker({ wanted, onPick }) {
-  const select = h('select', {});
+  const select = h('select', { 'aria-label': 'Model' });
   const element = h('label', { class: 'picker' }, h('span', { class: 'muted' }, 'Model'), select);
   let datasets = new Map();
 

@@ -20,7 +20,7 @@ export function tryView(root, { query, signal }) {
   const about = h('p', { class: 'muted sample-about', role: 'status' });
   const undo = h('button', { type: 'button', class: 'button', onclick: () => pad.undo() }, 'Undo');
   const clear = h('button', { type: 'button', class: 'button', onclick: () => pad.clear() }, 'Clear');
-  const random = h('button', { type: 'button', class: 'button', onclick: takeSample }, 'Random test sample');
+  const random = h('button', { type: 'button', class: 'button', onclick: takeSample }, 'Test sample');
   const picker = modelPicker({ wanted: query.get('model'), onPick: again });
   const empty = h(
     'div',

@@ -211,7 +211,8 @@ mod tests {
             (json!({"name": "digits", "train_limit": 60_001}), sound.clone(), "#/dataset/train_limit"),
             (json!({"name": "digits"}), affine(&[50, 11]), "#/network/1"),
             (json!({"name": "digits"}), json!(["relu"]), "#/network/0"),
-            (json!({"name": "digits"}), affine(&[1 << 20, 1 << 20, 1 << 20, 10]), "#/network"),
+            (json!({"name": "digits"}), affine(&[1 << 20, 10]), "#/network"),
+            (json!({"name": "digits"}), affine(&[1 << 20, 1 << 20, 10]), "#/network/1"),
         ] {
             assert_eq!(pointer(&json!({"dataset": dataset, "network": network}), 1 << 30), place);
         }
