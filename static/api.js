@@ -12,7 +12,7 @@ export class Problem extends Error {
   }
 }
 
-export class Unreachable extends Error {
+class Unreachable extends Error {
   constructor() {
     super('the server cannot be reached');
   }

@@ -130,7 +130,7 @@ function hasObjects(value) {
   return Array.isArray(value) && value.some((item) => typeof item === 'object' && item !== null);
 }
 
-export function oneLine(value) {
+function oneLine(value) {
   if (typeof value !== 'object' || value === null || JSON.isRawJSON?.(value)) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(oneLine).join(', ')}]`;
   const entries = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${oneLine(item)}`);

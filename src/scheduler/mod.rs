@@ -1,0 +1,17 @@
+//! Floor 4: the life of jobs, from the queue to their weights.
+//!
+//! - [`hub`]: events on their way to whoever listens; always persisted first
+//! - [`worker`]: the loops that claim jobs, one a slot
+//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `cores`: how the training cores are shared
+
+mod control;
+mod cores;
+pub mod hub;
+mod record;
+mod run;
+mod scheduler;
+mod watch;
+pub mod worker;
+
+pub use scheduler::{Scheduler, SubmitError};

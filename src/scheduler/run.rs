@@ -1,0 +1,196 @@
+//! One run of a job, on its own OS thread: load the dataset, rebuild the plan, train, and say how it ended.
+//!
+//! Everything here is blocking; the recorder persists what it says.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::control::{Control, Stop};
+use super::cores::Share;
+use super::watch::{Frame, Halt, Message, Watch};
+use crate::data::{Dataset, Library};
+use crate::engine::checkpoint::Checkpoint;
+use crate::engine::network::Network;
+use crate::engine::train::{Data, Outcome, Trainer, steps_per_epoch};
+use crate::job::event::{Alert, EventBody};
+use crate::job::plan::{Plan, Premises};
+use crate::job::status::StopReason;
+use crate::job::view::{Job, LastMetrics, Progress};
+use crate::store::StoredCheckpoint;
+
+/// What a run starts from.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) job: Job,
+    pub(super) checkpoint: Option<StoredCheckpoint>,
+    pub(super) control: Control,
+    pub(super) share: Share,
+    pub(super) outbox: mpsc::Sender<Message>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The weights are final.
+    Trained { reason: StopReason, network: Box<Network>, parameters: Vec<f32>, standing: Standing },
+    /// The client cancelled the job; the last state has been handed to the recorder.
+    Cancelled(Standing),
+    /// The server shuts down; the last state has been handed to the recorder.
+    Interrupted,
+    /// Another worker owns the job.
+    Fenced,
+    /// The job cannot be trained to its end.
+    Failed { reason: StopReason, error: String },
+}
+
+/// Where the job stands at the end of a run.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    pub(super) progress: Progress,
+    pub(super) metrics: LastMetrics,
+}
+
+/// Runs a job. A panic is a failed job, never a dead server.
+pub(super) fn run(start: Start, library: &Library) -> Ending {
+    let id = start.job.id;
+    catch_unwind(AssertUnwindSafe(|| attempt(start, library))).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        tracing::error!(job = %id, panic = text, "a run panicked");
+        failed("an internal error stopped the training; the server's log has more")
+    })
+}
+
+fn failed(error: impl Into<String>) -> Ending {
+    Ending::Failed { reason: StopReason::Error, error: error.into() }
+}
+
+fn attempt(start: Start, library: &Library) -> Ending {
+    let spec = start.job.spec.clone();
+    let dataset = match library.load(&spec.dataset.name) {
+        Ok(dataset) => dataset,
+        Err(error) => return failed(format!("failed to load the dataset `{}`: {error}", spec.dataset.name)),
+    };
+    // The memory was granted when the job was accepted.
+    let premises = Premises { datasets: std::slice::from_ref(&dataset.info), memory_budget: u64::MAX };
+    match Plan::new(spec, &premises) {
+        Ok(plan) => train(start, plan, &dataset),
+        Err(faults) => failed(format!("the spec no longer fits its dataset: {faults}")),
+    }
+}
+
+fn train(start: Start, plan: Plan, dataset: &Dataset) -> Ending {
+    let spec = plan.spec();
+    let data = Data {
+        train: dataset.train.samples(spec.dataset.train_limit),
+        test: dataset.test.samples(spec.dataset.test_limit),
+    };
+    let (checkpoint, trained_before) = match &start.checkpoint {
+        None => (None, 0.0),
+        Some(stored) => match Checkpoint::decode(&stored.bytes) {
+            Ok(checkpoint) => (Some(checkpoint), stored.trained_seconds),
+            Err(error) => return failed(format!("failed to read the last checkpoint: {error}")),
+        },
+    };
+    let settings = plan.settings().clone();
+    let frame = Frame {
+        steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
+        checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
+        max_seconds: spec.max_seconds,
+        trained_before,
+    };
+    let network = plan.into_network();
+    let trainer = match checkpoint {
+        None => Ok(Trainer::new(&network, &settings, data)),
+        Some(checkpoint) => Trainer::resume(&network, &settings, data, checkpoint),
+    };
+    let mut trainer = match trainer {
+        Ok(trainer) => trainer,
+        Err(error) => return failed(error.to_string()),
+    };
+    let standing = (Progress { step: trainer.step(), ..start.job.progress.clone() }, start.job.metrics.clone());
+    let mut watch = Watch::new(frame, &start.control, &start.share, &start.outbox, standing);
+    let ending = drive(&mut trainer, &mut watch, data);
+    let parameters = trainer.parameters().to_vec();
+    drop(trainer);
+    match ending {
+        Driven::Trained(reason) => {
+            let standing = standing_of(watch, reason == StopReason::Completed);
+            Ending::Trained { reason, network: Box::new(network), parameters, standing }
+        }
+        Driven::Cancelled => Ending::Cancelled(standing_of(watch, false)),
+        Driven::Interrupted => Ending::Interrupted,
+        Driven::Fenced => Ending::Fenced,
+        Driven::Failed { reason, error } => Ending::Failed { reason, error },
+    }
+}
+
+/// An [`Ending`] before the trainer has let go of the network.
+enum Driven {
+    Trained(StopReason),
+    Cancelled,
+    Interrupted,
+    Fenced,
+    Failed { reason: StopReason, error: String },
+}
+
+/// Trains until the end or a reason to stop, moving to another pool when the run's share of the cores changes.
+fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>) -> Driven {
+    loop {
+        let pool = match watch.pool() {
+            Ok(pool) => pool,
+            Err(error) => {
+                let error = format!("failed to start the training threads: {error}");
+                return Driven::Failed { reason: StopReason::Error, error };
+            }
+        };
+        let outcome = pool.install(|| trainer.run(watch));
+        match (outcome, watch.halt) {
+            (Outcome::Completed, _) => return Driven::Trained(StopReason::Completed),
+            (Outcome::Stopped, Some(Halt::Reshare)) => {}
+            (Outcome::Stopped, Some(Halt::MaxSeconds)) => {
+                let checkpoint = trainer.checkpoint();
+                if !checkpoint.is_finite() {
+                    return diverged(watch, trainer.step());
+                }
+                let test = pool.install(|| trainer.evaluate(data.test));
+                (watch.metrics.test_loss, watch.metrics.test_accuracy) = (test.mean_loss(), test.accuracy());
+                watch.progress.step = trainer.step();
+                return Driven::Trained(StopReason::MaxSeconds);
+            }
+            (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
+            (Outcome::Stopped, Some(Halt::Told(stop))) => {
+                let checkpoint = trainer.checkpoint();
+                if !checkpoint.is_finite() {
+                    return diverged(watch, trainer.step());
+                }
+                watch.save(checkpoint);
+                return if stop == Stop::Cancel { Driven::Cancelled } else { Driven::Interrupted };
+            }
+            (Outcome::Diverged { step }, _) => return diverged(watch, step),
+        }
+    }
+}
+
+fn diverged(watch: &Watch<'_>, step: u64) -> Driven {
+    let error = format!(
+        "the loss or a weight was no longer a finite number after step {step}; a smaller learning rate may help; the \
+         last good checkpoint is kept"
+    );
+    watch.tell(EventBody::Alert(Alert { code: "diverged".into(), detail: error.clone() }));
+    Driven::Failed { reason: StopReason::Diverged, error }
+}
+
+fn standing_of(watch: Watch<'_>, completed: bool) -> Standing {
+    let mut progress = watch.progress;
+    progress.eta_seconds = None;
+    if completed {
+        progress.fraction = 1.0;
+    }
+    Standing { progress, metrics: watch.metrics }
+}

@@ -1,0 +1,211 @@
+//! The observer of a run: it lives on the training thread, polls the run's control after every mini-batch and hands
+//! what happens to the recorder, adding what only a clock knows: speed, time left, when a checkpoint is due.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::control::{Control, Stop};
+use super::cores::Share;
+use crate::engine::checkpoint::Checkpoint;
+use crate::engine::train::{Command, Observer, TrainEvent};
+use crate::job::event::{Epoch, EventBody, Metrics};
+use crate::job::view::{LastMetrics, Progress};
+
+/// What the training thread tells the recorder.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Something happened.
+    Event {
+        body: EventBody,
+        progress: Progress,
+        metrics: LastMetrics,
+    },
+    /// A state to save.
+    Checkpoint {
+        state: Box<Checkpoint>,
+        epoch: u64,
+        trained_seconds: f64,
+    },
+}
+
+/// Why training stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// The control said so.
+    Told(Stop),
+    /// The job's time is over.
+    MaxSeconds,
+    /// The run's share of the cores has changed.
+    Reshare,
+}
+
+/// What does not change while a run goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) steps_per_epoch: u64,
+    pub(super) checkpoint_every: Duration,
+    pub(super) max_seconds: Option<f64>,
+    /// Training time before this run.
+    pub(super) trained_before: f64,
+}
+
+/// The observer of one run.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    frame: Frame,
+    control: &'a Control,
+    share: &'a Share,
+    outbox: &'a mpsc::Sender<Message>,
+    began: Instant,
+    saved: Instant,
+    epoch_began: Instant,
+    window_began: Instant,
+    /// Threads of the pool that training runs in now.
+    threads: usize,
+    /// Why the last `run` was stopped.
+    pub(super) halt: Option<Halt>,
+    pub(super) progress: Progress,
+    pub(super) metrics: LastMetrics,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        frame: Frame,
+        control: &'a Control,
+        share: &'a Share,
+        outbox: &'a mpsc::Sender<Message>,
+        standing: (Progress, LastMetrics),
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            frame,
+            control,
+            share,
+            outbox,
+            began: now,
+            saved: now,
+            epoch_began: now,
+            window_began: now,
+            threads: 0,
+            halt: None,
+            progress: standing.0,
+            metrics: standing.1,
+        }
+    }
+
+    /// A pool of the run's present share of the cores; training in it goes on until the share changes.
+    pub(super) fn pool(&mut self) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+        let pool = self.share.pool()?;
+        self.threads = pool.current_num_threads();
+        Ok(pool)
+    }
+
+    /// Training time of the job so far, in seconds.
+    pub(super) fn trained_seconds(&self) -> f64 {
+        self.frame.trained_before + self.began.elapsed().as_secs_f64()
+    }
+
+    /// The epoch that `step` mini-batches reach into, from 1.
+    pub(super) fn epoch_of(&self, step: u64) -> u64 {
+        step.div_ceil(self.frame.steps_per_epoch).max(1)
+    }
+
+    /// Hands a state to the recorder, to be saved.
+    pub(super) fn save(&mut self, state: Checkpoint) {
+        let (epoch, trained_seconds) = (self.epoch_of(state.position.step), self.trained_seconds());
+        self.send(Message::Checkpoint { state: Box::new(state), epoch, trained_seconds });
+        self.saved = Instant::now();
+    }
+
+    /// Hands an event to the recorder.
+    pub(super) fn tell(&self, body: EventBody) {
+        self.send(Message::Event { body, progress: self.progress.clone(), metrics: self.metrics.clone() });
+    }
+
+    /// Waits while the recorder is behind: training never runs ahead of what is persisted by more than the outbox.
+    fn send(&self, message: Message) {
+        if self.outbox.blocking_send(message).is_err() {
+            // The recorder is gone only when the run must write nothing more.
+            self.control.stop(Stop::Fenced);
+        }
+    }
+
+    fn advance(&mut self, step: u64, samples: u64) {
+        let seconds = self.window_began.elapsed().as_secs_f64();
+        self.window_began = Instant::now();
+        let progress = &mut self.progress;
+        let steps = step.saturating_sub(progress.step);
+        progress.step = step;
+        progress.epoch = step.div_ceil(self.frame.steps_per_epoch);
+        progress.fraction = step as f64 / progress.total_steps.max(1) as f64;
+        if seconds > 0.0 && steps > 0 {
+            let now = samples as f64 / seconds;
+            // A mean that forgets: steady to look at, yet following a change within a few events.
+            let speed = progress.samples_per_second.map_or(now, |before| 0.7 * before + 0.3 * now);
+            progress.samples_per_second = Some(speed);
+            let samples_a_step = samples as f64 / steps as f64;
+            let left = progress.total_steps.saturating_sub(step) as f64 * samples_a_step;
+            progress.eta_seconds = Some(left / speed);
+        }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn next(&mut self, _step: u64) -> Command {
+        self.halt = if let Some(stop) = self.control.requested() {
+            Some(Halt::Told(stop))
+        } else if self.frame.max_seconds.is_some_and(|limit| self.trained_seconds() >= limit) {
+            Some(Halt::MaxSeconds)
+        } else if self.share.threads() != self.threads {
+            Some(Halt::Reshare)
+        } else {
+            None
+        };
+        match self.halt {
+            Some(_) => Command::Stop,
+            None if self.saved.elapsed() >= self.frame.checkpoint_every => Command::Save,
+            None => Command::Continue,
+        }
+    }
+
+    fn event(&mut self, event: TrainEvent) {
+        let body = match event {
+            TrainEvent::Metrics { step, epoch, window, learning_rate } => {
+                self.advance(step, window.samples);
+                (self.metrics.loss, self.metrics.accuracy) = (window.mean_loss(), window.accuracy());
+                EventBody::Metrics(Metrics {
+                    step,
+                    epoch,
+                    loss: window.mean_loss(),
+                    accuracy: window.accuracy(),
+                    learning_rate,
+                    samples_per_second: self.progress.samples_per_second,
+                    fraction: self.progress.fraction,
+                    eta_seconds: self.progress.eta_seconds,
+                })
+            }
+            TrainEvent::Epoch { step, epoch, train, test } => {
+                (self.metrics.train_loss, self.metrics.train_accuracy) = (train.mean_loss(), train.accuracy());
+                (self.metrics.test_loss, self.metrics.test_accuracy) = (test.mean_loss(), test.accuracy());
+                let seconds = self.epoch_began.elapsed().as_secs_f64();
+                self.epoch_began = Instant::now();
+                self.window_began = Instant::now();
+                EventBody::Epoch(Epoch {
+                    epoch,
+                    step,
+                    train_loss: train.mean_loss(),
+                    train_accuracy: train.accuracy(),
+                    test_loss: test.mean_loss(),
+                    test_accuracy: test.accuracy(),
+                    seconds,
+                })
+            }
+        };
+        self.tell(body);
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.save(checkpoint);
+    }
+}
