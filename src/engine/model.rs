@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::loss::LossSpec;
 use super::network::Network;
-use super::shard::Layout;
+use super::shard::{Layout, SHARD_ROWS};
 
 /// A trained network, ready to predict.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ impl Model {
         &self.parameters
     }
 
+    /// Whether a batch of so many values is one piece of work: more threads would not help.
+    pub fn is_small(&self, values: usize) -> bool {
+        values <= SHARD_ROWS * self.network.input().len()
+    }
+
     /// Class probabilities `[N, classes]` of inputs `[N, …]`.
     ///
     /// # Panics
@@ -45,17 +50,19 @@ impl Model {
         let mut y = vec![0.0; n * outputs];
         let Some(layout) = (n > 0).then(|| Layout::new(&self.network, n, false)).flatten() else { return y };
         let (rows, width) = (layout.rows, layout.output_end());
-        let tasks = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * outputs));
-        tasks.for_each_init(
-            || vec![0.0; width],
-            |shard, (x, y)| {
-                let n = x.len() / inputs;
-                layout.input(shard, n).copy_from_slice(x);
-                self.network.forward(&self.parameters, &layout, shard, n);
-                y.copy_from_slice(layout.output_values(shard, n));
-                self.loss.rule().probabilities(y, outputs);
-            },
-        );
+        let shard = |memory: &mut Vec<f32>, (x, y): (&[f32], &mut [f32])| {
+            let n = x.len() / inputs;
+            layout.input(memory, n).copy_from_slice(x);
+            self.network.forward(&self.parameters, &layout, memory, n);
+            y.copy_from_slice(layout.output_values(memory, n));
+            self.loss.rule().probabilities(y, outputs);
+        };
+        if self.is_small(x.len()) {
+            shard(&mut vec![0.0; width], (x, &mut y));
+        } else {
+            let shards = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * outputs));
+            shards.for_each_init(|| vec![0.0; width], shard);
+        }
         y
     }
 }

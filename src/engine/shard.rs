@@ -13,7 +13,7 @@
 use super::network::Network;
 
 /// Most rows of a shard.
-const SHARD_ROWS: usize = 32;
+pub(super) const SHARD_ROWS: usize = 32;
 
 /// Where things lie in a shard's memory.
 #[derive(Debug, Clone)]

@@ -1,0 +1,152 @@
+//! The composition root: builds the floors, runs them, and takes them down in the right order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::data::Library;
+use crate::http::{Api, Limits, Server, router};
+use crate::scheduler::Scheduler;
+use crate::serving::Models;
+use crate::store::{Store, StoreError};
+
+/// Longest wait for running jobs to save a checkpoint at shutdown.
+const SHUTDOWN: Duration = Duration::from_secs(8);
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `dojang.db` and `datasets/` are.
+    pub data_dir: PathBuf,
+    /// A folder with the IDX files of MNIST.
+    pub mnist_dir: Option<PathBuf>,
+    /// Whether datasets may be downloaded.
+    pub fetch: bool,
+    /// Training threads.
+    pub threads: usize,
+    /// Jobs that train at once.
+    pub slots: usize,
+    /// Bytes that one job may take at its peak.
+    pub memory_budget: u64,
+}
+
+impl Config {
+    /// The defaults: loopback, all cores, one job at a time, three quarters of the memory.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir,
+            mnist_dir: None,
+            fetch: true,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            slots: 1,
+            memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
+        }
+    }
+}
+
+/// The machine's memory, where the system tells it.
+fn total_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// Why a server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data directory cannot be used.
+    #[error("failed to use the data directory {path}: {error}")]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("failed to open the store: {0}")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("failed to listen on {addr}: {error}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// Threads cannot be started.
+    #[error("failed to start the prediction threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// A server that is built and bound, but not yet serving.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    addr: SocketAddr,
+    api: Api,
+    slots: usize,
+}
+
+impl App {
+    /// Opens the store, looks for the datasets and binds the address.
+    ///
+    /// # Errors
+    /// What cannot be opened, started or bound.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let data_dir = |error| AppError::DataDir { path: config.data_dir.clone(), error };
+        create_private(&config.data_dir).map_err(data_dir)?;
+        let store = Store::open(&config.data_dir.join("dojang.db")).await?;
+        let library = Library::new(config.data_dir.join("datasets"), config.mnist_dir.clone()).allow_fetch(config.fetch);
+        let library = Arc::new(library);
+        let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
+        let scheduler = Scheduler::new(store, library, config.threads, config.memory_budget);
+        let listen = |error| AppError::Listen { addr: config.listen, error };
+        let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
+        let addr = server.addr().map_err(listen)?;
+        let api = Api { scheduler, models, threads: config.threads };
+        Ok(Self { server, addr, api, slots: config.slots })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop` resolves.
+    ///
+    /// Then, in this order: `/readyz` says 503 and streams of events end, running jobs save a checkpoint and go back into
+    /// the queue, connections finish their requests, the store is closed.
+    ///
+    /// # Errors
+    /// If the jobs of the last process cannot be brought back.
+    pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
+        let scheduler = self.api.scheduler.clone();
+        scheduler.start(self.slots).await?;
+        tracing::info!(addr = %self.addr, "serving");
+        let wind_down = async {
+            stop.await;
+            tracing::info!("shutting down");
+            if tokio::time::timeout(SHUTDOWN, scheduler.shutdown()).await.is_err() {
+                tracing::warn!("a run did not stop in time; it goes on from its last checkpoint at the next start");
+            }
+        };
+        self.server.serve(router(self.api), wind_down).await;
+        scheduler.store().close().await;
+        Ok(())
+    }
+}
+
+/// Makes the directory, readable by its owner alone: it holds what clients have sent.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}

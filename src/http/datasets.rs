@@ -1,0 +1,92 @@
+//! `/v1/datasets`: what can be learned from, and a look at it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+
+use super::error::Problem;
+use super::jobs::{List, check_limit};
+use super::params::Params;
+use super::router::Api;
+use crate::data::{DatasetInfo, Listing};
+
+#[derive(Debug, Serialize)]
+pub(super) struct DatasetView {
+    #[serde(flatten)]
+    info: DatasetInfo,
+    available: bool,
+    detail: Option<String>,
+}
+
+impl From<Listing> for DatasetView {
+    fn from(listing: Listing) -> Self {
+        Self { info: listing.info, available: listing.available, detail: listing.detail }
+    }
+}
+
+pub(super) async fn list(State(api): State<Api>) -> Json<List<DatasetView>> {
+    Json(List::whole(api.scheduler.library().list().into_iter().map(DatasetView::from).collect()))
+}
+
+/// `?split=&offset=&limit=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SampleParams {
+    #[serde(default)]
+    split: Part,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default = "default_limit")]
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Part {
+    Train,
+    #[default]
+    Test,
+}
+
+fn default_limit() -> u32 {
+    20
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Sample {
+    index: usize,
+    label: u16,
+    pixels: Vec<u8>,
+}
+
+pub(super) async fn samples(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Params(params): Params<SampleParams>,
+) -> Result<Json<List<Sample>>, Problem> {
+    check_limit(params.limit, 100)?;
+    let library = api.scheduler.library().clone();
+    if library.info(&name).is_none() {
+        return Err(Problem::not_found(format!("there is no dataset `{}`", name.escape_debug())));
+    }
+    let loaded = tokio::task::spawn_blocking(move || library.load(&name)).await;
+    let dataset = match loaded {
+        Ok(Ok(dataset)) => dataset,
+        Ok(Err(error)) => return Err(Problem::not_found(format!("the dataset cannot be loaded: {error}"))),
+        Err(_) => return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load")),
+    };
+    let split = match params.split {
+        Part::Train => &dataset.train,
+        Part::Test => &dataset.test,
+    };
+    let width = dataset.info.input.len();
+    let last = params.offset.saturating_add(params.limit as usize).min(split.len());
+    let data: Vec<_> = (params.offset.min(last)..last)
+        .map(|index| Sample {
+            index,
+            label: split.labels[index],
+            pixels: split.inputs[index * width..(index + 1) * width].to_vec(),
+        })
+        .collect();
+    Ok(Json(List::page(data, last < split.len(), last.checked_sub(1).map(|last| last.to_string()))))
+}

@@ -1,0 +1,182 @@
+//! `/v1/jobs/{id}/events` and `/v1/events`: the log as it grows, by SSE, or as it stands, by JSON.
+//!
+//! A stream subscribes first, then replays from the store, then goes over to what it is told live, dropping what it has
+//! already sent by id. When it falls behind, it goes back to the store. So there is no gap and no duplicate.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::error::Problem;
+use super::jobs::{List, check_limit, find};
+use super::params::{JobId, Params};
+use super::router::Api;
+use crate::job::event::{Event, EventBody};
+use crate::scheduler::hub::{Received, Subscription};
+use crate::store::Store;
+
+/// Events that are read from the store at a time.
+const PAGE: u32 = 500;
+/// Silence after which a comment is sent, so that proxies and readers see that the stream lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What a reader waits before it comes back.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// `?after=` and, for the JSON list, `limit=`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventParams {
+    after: Option<u64>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn of_job(
+    State(api): State<Api>,
+    JobId(id): JobId,
+    Params(params): Params<EventParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    find(&api, id).await?;
+    let after = match last_event_id(&headers)? {
+        Some(seen) => seen,
+        None => params.after.unwrap_or(0),
+    };
+    if prefers_json(&headers) {
+        let limit = params.limit.unwrap_or(PAGE);
+        check_limit(limit, 10_000)?;
+        let mut events = api.scheduler.store().events(id, after, limit + 1).await?;
+        let has_more = events.len() > limit as usize;
+        events.truncate(limit as usize);
+        let last_id = events.last().map(|event| event.id.to_string());
+        return Ok(Json(List::page(events, has_more, last_id)).into_response());
+    }
+    let reader = Reader {
+        // Subscribed before the first look at the store.
+        live: api.scheduler.hub().subscribe(id),
+        store: api.scheduler.store().clone(),
+        job: id,
+        sent: after,
+        pending: VecDeque::new(),
+        replaying: true,
+        ended: false,
+        shutdown: api.scheduler.shutdown_token().clone(),
+    };
+    Ok(stream_response(stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        Some((Ok(frame(&event, true)), reader))
+    })))
+}
+
+/// One stream over all jobs, live only: for the dashboard.
+pub(super) async fn of_all(State(api): State<Api>) -> Response {
+    let live = api.scheduler.hub().subscribe_all();
+    let shutdown = api.scheduler.shutdown_token().clone();
+    stream_response(stream::unfold((live, shutdown), |(mut live, shutdown)| async move {
+        loop {
+            let received = tokio::select! {
+                received = live.next() => received?,
+                () = shutdown.cancelled() => return None,
+            };
+            // Who falls behind here has lost nothing that the lists do not show.
+            let Received::Event(event) = received else { continue };
+            if !matches!(event.body, EventBody::Checkpoint(_)) {
+                return Some((Ok(frame(&event, false)), (live, shutdown)));
+            }
+        }
+    }))
+}
+
+/// Where one reader of one job is.
+struct Reader {
+    live: Subscription,
+    store: Store,
+    job: Uuid,
+    sent: u64,
+    pending: VecDeque<Event>,
+    replaying: bool,
+    ended: bool,
+    shutdown: CancellationToken,
+}
+
+impl Reader {
+    /// The next event in order; `None` when the stream ends.
+    async fn next(&mut self) -> Option<Arc<Event>> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(event) = self.pending.pop_front() {
+                return Some(self.pass(Arc::new(event)));
+            }
+            if self.replaying {
+                let events = match self.store.events(self.job, self.sent, PAGE).await {
+                    Ok(events) => events,
+                    Err(error) => {
+                        // The reader comes back with what it has seen.
+                        tracing::warn!(%error, "failed to replay events");
+                        return None;
+                    }
+                };
+                self.replaying = !events.is_empty();
+                self.pending = events.into();
+                continue;
+            }
+            let received = tokio::select! {
+                received = self.live.next() => received?,
+                () = self.shutdown.cancelled() => return None,
+            };
+            match received {
+                Received::Event(event) if event.id <= self.sent => {}
+                Received::Event(event) if event.id == self.sent + 1 => return Some(self.pass(event)),
+                Received::Event(_) | Received::Lagged => self.replaying = true,
+            }
+        }
+    }
+
+    fn pass(&mut self, event: Arc<Event>) -> Arc<Event> {
+        self.sent = event.id;
+        self.ended = matches!(event.body, EventBody::Done(_));
+        event
+    }
+}
+
+fn frame(event: &Event, with_id: bool) -> Frame {
+    let frame = Frame::default().event(event.body.kind());
+    let frame = if with_id { frame.id(event.id.to_string()) } else { frame };
+    // JSON text has no line breaks, which a frame's data must not have.
+    frame.json_data(event).unwrap_or_else(|_| Frame::default().comment("an event that cannot be written"))
+}
+
+fn stream_response<S>(events: S) -> Response
+where
+    S: Stream<Item = Result<Frame, Infallible>> + Send + 'static,
+{
+    let retry = stream::once(async { Ok(Frame::default().retry(RETRY)) });
+    let events = futures_util::StreamExt::chain(retry, events);
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("alive"));
+    // A proxy that buffers would hold events back.
+    ([(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))], sse).into_response()
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    id.map(Some).ok_or_else(|| Problem::bad_request("`Last-Event-ID` is not a number of an event"))
+}
+
+/// Whether the client asked for JSON and not for a stream.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("application/json") && !accept.contains("text/event-stream")
+}

@@ -1,0 +1,71 @@
+//! `/healthz`, `/readyz`, `/version`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::error::Problem;
+use super::router::Api;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+}
+
+/// The process lives.
+pub(super) async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// The server takes work: it is not shutting down, and its store answers.
+pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
+    if api.scheduler.is_shutting_down() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
+    }
+    if let Err(error) = api.scheduler.store().ping().await {
+        tracing::warn!(%error, "the store does not answer");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"));
+    }
+    Ok(Json(Health { status: "ready" }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Version {
+    name: &'static str,
+    version: &'static str,
+    commit: Option<&'static str>,
+    sqlite: String,
+    threads: usize,
+    cpu: Vec<&'static str>,
+}
+
+/// What is running, and on what.
+pub(super) async fn version(State(api): State<Api>) -> Json<Version> {
+    Json(Version {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        commit: option_env!("DOJANG_COMMIT"),
+        sqlite: api.scheduler.store().sqlite_version().into(),
+        threads: api.threads,
+        cpu: cpu_features(),
+    })
+}
+
+/// The instruction sets that the engine's kernels choose by.
+fn cpu_features() -> Vec<&'static str> {
+    let mut features = vec![std::env::consts::ARCH];
+    #[cfg(target_arch = "x86_64")]
+    {
+        for (name, found) in [
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ] {
+            if found {
+                features.push(name);
+            }
+        }
+    }
+    features
+}

@@ -1,0 +1,103 @@
+//! `/v1/jobs`: submit, list, show, cancel.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::body::Body;
+use super::error::Problem;
+use super::params::{JobId, Params, no_such_job};
+use super::router::Api;
+use crate::job::spec::TrainSpec;
+use crate::job::status::Status;
+use crate::job::view::Job;
+use crate::store::{JobQuery, Order};
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    data: Vec<T>,
+    has_more: bool,
+    last_id: Option<String>,
+}
+
+impl<T> List<T> {
+    /// All there is.
+    pub(super) fn whole(data: Vec<T>) -> Self {
+        Self { data, has_more: false, last_id: None }
+    }
+
+    /// A page, with the id to go on after.
+    pub(super) fn page(data: Vec<T>, has_more: bool, last_id: Option<String>) -> Self {
+        Self { data, has_more, last_id }
+    }
+}
+
+/// `GET /v1/jobs?status=&limit=&after=&order=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    status: Option<Status>,
+    #[serde(default = "default_limit")]
+    limit: u32,
+    after: Option<Uuid>,
+    #[serde(default)]
+    order: Direction,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    #[default]
+    Desc,
+    Asc,
+}
+
+fn default_limit() -> u32 {
+    50
+}
+
+/// Checks `limit` of a list.
+pub(super) fn check_limit(limit: u32, most: u32) -> Result<(), Problem> {
+    if (1..=most).contains(&limit) {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!("the query string: `limit` {limit} is not within 1 to {most}")))
+}
+
+pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Result<Json<List<Job>>, Problem> {
+    check_limit(params.limit, 200)?;
+    let order = match params.order {
+        Direction::Desc => Order::Newest,
+        Direction::Asc => Order::Oldest,
+    };
+    let query = JobQuery { status: params.status, limit: params.limit, after: params.after, order };
+    let page = api.scheduler.store().jobs(&query).await?;
+    let last_id = page.data.last().map(|job| job.id.to_string());
+    Ok(Json(List::page(page.data, page.has_more, last_id)))
+}
+
+pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<(StatusCode, HeaderMap, Json<Job>), Problem> {
+    let spec = TrainSpec::parse(body.json()?)?;
+    let job = api.scheduler.submit(spec).await?;
+    let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id));
+    let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();
+    Ok((StatusCode::ACCEPTED, headers, Json(job)))
+}
+
+pub(super) async fn show(State(api): State<Api>, JobId(id): JobId) -> Result<Json<Job>, Problem> {
+    Ok(Json(find(&api, id).await?))
+}
+
+/// 202 while a run still has to stop, 200 where nothing is left to do.
+pub(super) async fn cancel(State(api): State<Api>, JobId(id): JobId) -> Result<(StatusCode, Json<Job>), Problem> {
+    let job = api.scheduler.cancel(id).await?.ok_or_else(|| no_such_job(id))?;
+    Ok((if job.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
+}
+
+/// A job, or the answer that there is none.
+pub(super) async fn find(api: &Api, id: Uuid) -> Result<Job, Problem> {
+    api.scheduler.store().job(id).await?.ok_or_else(|| no_such_job(id))
+}

@@ -1,0 +1,24 @@
+//! Floor 5: HTTP; the only place with axum.
+//!
+//! [`router`] shows every route on one page. Each resource is one file. [`error`] is the only place that turns errors
+//! into statuses.
+
+mod assets;
+mod body;
+mod datasets;
+mod error;
+mod events;
+mod health;
+mod jobs;
+mod metrics;
+mod models;
+mod params;
+mod predict;
+mod router;
+mod same_site;
+mod server;
+mod socket;
+mod weights;
+
+pub use router::{Api, router};
+pub use server::{Limits, Server};

@@ -1,0 +1,90 @@
+//! Every route, and what all requests go through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+
+use super::{assets, datasets, error, events, health, jobs, metrics, models, predict, same_site, weights};
+use crate::scheduler::Scheduler;
+use crate::serving::Models;
+
+/// Largest body of a request: a thousand raw images and some; everything else is far smaller.
+const BODY_LIMIT: usize = 16 << 20;
+/// Longest pause in a request's body.
+const BODY_PAUSE: Duration = Duration::from_secs(20);
+/// What the dashboard may do: nothing but talk to this server.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: \
+    blob:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The life of jobs.
+    pub scheduler: Scheduler,
+    /// Models that predict.
+    pub models: Arc<Models>,
+    /// Training threads, for `/version`.
+    pub threads: usize,
+}
+
+/// All of HTTP.
+pub fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/jobs", get(jobs::list).post(jobs::submit))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}/events", get(events::of_job))
+        .route("/jobs/{id}/metrics", get(metrics::show))
+        .route("/jobs/{id}/weights", get(weights::download))
+        .route("/events", get(events::of_all))
+        .route("/models", get(models::list))
+        .route("/datasets", get(datasets::list))
+        .route("/datasets/{name}/samples", get(datasets::samples));
+    let id = HeaderName::from_static("x-request-id");
+    Router::new()
+        .nest("/v1", v1)
+        .route("/predict", post(predict::predict))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/version", get(health::version))
+        .route("/", get(assets::index))
+        .route("/assets/{*path}", get(assets::asset))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .with_state(api)
+        .layer(middleware::from_fn(same_site::refuse_cross_site_writes))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
+        .layer(CompressionLayer::new().compress_when(
+            // A compressed stream of events would wait in the compressor.
+            SizeAbove::new(1024).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
+        ))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(PropagateRequestIdLayer::new(id.clone()))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(DefaultMakeSpan::new().level(Level::DEBUG))
+                .on_response(DefaultOnResponse::new().level(Level::DEBUG)),
+        )
+        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
+}
+
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}

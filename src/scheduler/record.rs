@@ -1,0 +1,179 @@
+//! The recorder of a run: persists what the training thread tells, then passes it on.
+//!
+//! Messages that come while a commit is under way go into the next one, so a fast training costs few commits. A
+//! checkpoint, its event and the progress are one transaction.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Control, Stop};
+use super::hub::Hub;
+use super::watch::Message;
+use crate::engine::checkpoint::Checkpoint;
+use crate::interop::sha256_hex;
+use crate::job::event::{Event, EventBody, Saved};
+use crate::job::view::{LastMetrics, Progress};
+use crate::store::{NewCheckpoint, RunKey, Store, StoreError};
+
+/// Least time between two commits of a run: people do not see faster, and disks live longer.
+const PACE: Duration = Duration::from_millis(50);
+/// How often the store is asked whether the job is cancelled: wake-ups are hints, polling is the truth.
+const POLL: Duration = Duration::from_secs(1);
+/// Tries of a write that fails for another reason than a full or busy disk.
+const TRIES: u32 = 5;
+
+/// Why nothing more can be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Another worker owns the job.
+    Fenced,
+    /// The store cannot be written and the server shuts down, or it fails for good: the next start goes on from the
+    /// last checkpoint.
+    Abandoned,
+}
+
+/// Persists one run.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) store: Store,
+    pub(super) hub: Hub,
+    pub(super) run: RunKey,
+    pub(super) last_event_id: u64,
+    pub(super) control: Control,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// Events that go into one commit, with what they leave behind.
+#[derive(Debug, Default)]
+struct Batch {
+    events: Vec<Event>,
+    standing: Option<(Progress, LastMetrics)>,
+}
+
+impl Recorder {
+    /// Records until the training thread hangs up.
+    pub(super) async fn record(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<(), Lost> {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut messages = Vec::new();
+        let mut standing = (Progress::default(), LastMetrics::default());
+        loop {
+            tokio::select! {
+                received = inbox.recv_many(&mut messages, 256) => {
+                    if received == 0 {
+                        return Ok(());
+                    }
+                    let committed = Instant::now();
+                    let result = self.persist(&mut messages, &mut standing).await;
+                    if let Err(lost) = result {
+                        self.control.stop(Stop::Fenced);
+                        // Dropping the inbox frees a training thread that waits for room.
+                        return Err(lost);
+                    }
+                    if !inbox.is_closed() {
+                        tokio::time::sleep_until(committed + PACE).await;
+                    }
+                }
+                _ = poll.tick() => self.ask_for_cancel().await,
+            }
+        }
+    }
+
+    async fn ask_for_cancel(&self) {
+        match self.store.cancel_requested(self.run).await {
+            Ok(true) => self.control.stop(Stop::Cancel),
+            Ok(false) => {}
+            Err(StoreError::Fenced) => self.control.stop(Stop::Fenced),
+            Err(error) => tracing::warn!(%error, "failed to ask whether the job is cancelled"),
+        }
+    }
+
+    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut (Progress, LastMetrics)) -> Result<(), Lost> {
+        let mut batch = Batch::default();
+        for message in messages.drain(..) {
+            match message {
+                Message::Event { body, progress, metrics } => {
+                    batch.events.push(self.event(body));
+                    batch.standing = Some((progress, metrics));
+                }
+                Message::Checkpoint { state, epoch, trained_seconds } => {
+                    let mut ready = std::mem::take(&mut batch);
+                    *last = ready.standing.take().unwrap_or_else(|| last.clone());
+                    last.0.step = state.position.step;
+                    last.0.epoch = last.0.epoch.max(epoch);
+                    self.save(ready.events, *state, epoch, trained_seconds, last).await?;
+                }
+            }
+        }
+        if let Some(standing) = batch.standing {
+            let events = batch.events;
+            let (store, run) = (self.store.clone(), self.run);
+            self.insist(|| store.append(run, &events, &standing.0, &standing.1)).await?;
+            *last = standing;
+            self.hub.publish(events);
+        }
+        Ok(())
+    }
+
+    async fn save(
+        &mut self,
+        mut events: Vec<Event>,
+        state: Checkpoint,
+        epoch: u64,
+        trained_seconds: f64,
+        standing: &(Progress, LastMetrics),
+    ) -> Result<(), Lost> {
+        let step = state.position.step;
+        let encoded = tokio::task::spawn_blocking(move || {
+            let bytes = state.encode();
+            (sha256_hex(&bytes), bytes)
+        });
+        let Ok((sha256, bytes)) = encoded.await else {
+            tracing::error!("encoding a checkpoint panicked");
+            return Err(Lost::Abandoned);
+        };
+        events.push(self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 })));
+        let checkpoint = NewCheckpoint { bytes, sha256, step, trained_seconds };
+        let (store, run) = (self.store.clone(), self.run);
+        self.insist(|| store.save_checkpoint(run, &checkpoint, &events, &standing.0, &standing.1)).await?;
+        self.hub.publish(events);
+        Ok(())
+    }
+
+    fn event(&mut self, body: EventBody) -> Event {
+        self.last_event_id += 1;
+        Event { id: self.last_event_id, job: self.run.job, at: Timestamp::now(), body }
+    }
+
+    /// Tries a write until it is done. A full or busy disk is waited for; the training thread waits too.
+    pub(super) async fn insist<T, F, W>(&self, mut write: W) -> Result<T, Lost>
+    where
+        W: FnMut() -> F,
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut wait = Duration::from_millis(100);
+        let mut tries = 0;
+        loop {
+            let error = match write().await {
+                Ok(value) => return Ok(value),
+                Err(StoreError::Fenced) => return Err(Lost::Fenced),
+                Err(error) => error,
+            };
+            tries += u32::from(!matches!(error, StoreError::Full | StoreError::Busy));
+            if tries >= TRIES || self.shutdown.is_cancelled() {
+                tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on at the next start");
+                return Err(Lost::Abandoned);
+            }
+            tracing::warn!(job = %self.run.job, %error, "failed to write; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+    }
+}

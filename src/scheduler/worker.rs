@@ -1,0 +1,180 @@
+//! The loops that claim jobs and see them through, one a slot.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::Scheduler;
+use super::control::{Control, Stop};
+use super::record::{Lost, Recorder};
+use super::run::{Ending, Standing, Start, run};
+use crate::engine::checkpoint::all_finite;
+use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
+use crate::job::status::{Status, StopReason};
+use crate::job::view::Job;
+use crate::store::{Claim, Finish, NewWeights, StoreError};
+
+/// How long a worker sleeps on an empty queue unless it is woken.
+const POLL: Duration = Duration::from_secs(1);
+/// Messages that a training thread may be ahead of what is persisted.
+const OUTBOX: usize = 256;
+
+/// What one turn of a worker did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// A job was claimed, and its run has ended.
+    Ran(Uuid),
+    /// Nothing was waiting.
+    Empty,
+}
+
+impl Scheduler {
+    /// Works until shutdown.
+    pub(super) async fn work(self) {
+        loop {
+            // Armed before the claim: a job that arrives in between is not slept through.
+            let woken = self.wake().notified();
+            if self.is_shutting_down() {
+                return;
+            }
+            match self.run_next().await {
+                Ok(Turn::Ran(_)) => continue,
+                Ok(Turn::Empty) => {}
+                Err(error) => tracing::error!(%error, "failed to claim a job"),
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = self.shutdown_token().cancelled() => return,
+            }
+        }
+    }
+
+    /// Claims the next job, if there is one, and sees its run through: one turn of a worker.
+    ///
+    /// # Errors
+    /// If no job can be claimed; a run that fails is not an error of this.
+    pub async fn run_next(&self) -> Result<Turn, StoreError> {
+        let Some(mut claim) = self.store().claim(Timestamp::now()).await? else { return Ok(Turn::Empty) };
+        let job = claim.job.id;
+        self.hub().publish(std::mem::take(&mut claim.events));
+        tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
+        let control = self.enter(job);
+        self.see_through(claim, control).await;
+        self.leave(job);
+        Ok(Turn::Ran(job))
+    }
+
+    async fn see_through(&self, claim: Claim, control: Control) {
+        let Claim { run: key, job, last_event_id, checkpoint, .. } = claim;
+        let mut recorder = Recorder {
+            store: self.store().clone(),
+            hub: self.hub().clone(),
+            run: key,
+            last_event_id,
+            control: control.clone(),
+            shutdown: self.shutdown_token().clone(),
+        };
+        let ending = match checkpoint {
+            Ok(checkpoint) => {
+                let (outbox, inbox) = mpsc::channel(OUTBOX);
+                let start = Start { job: job.clone(), checkpoint, control, share: self.cores().join(), outbox };
+                let ended = self.start_thread(start);
+                match recorder.record(inbox).await {
+                    Ok(()) => ended.await.unwrap_or_else(|_| Ending::Failed {
+                        reason: StopReason::Error,
+                        error: "the training thread could not be started".into(),
+                    }),
+                    Err(lost) => {
+                        // The thread stops at its next mini-batch; nothing of it may be written.
+                        let _ = ended.await;
+                        tracing::warn!(job = %job.id, ?lost, "the run was given up");
+                        return;
+                    }
+                }
+            }
+            Err(corrupt) => Ending::Failed { reason: StopReason::Error, error: corrupt.to_string() },
+        };
+        if let Err(lost) = self.conclude(&recorder, &job, ending).await {
+            tracing::warn!(job = %job.id, ?lost, "the end of the run could not be written");
+        }
+    }
+
+    /// Trains on an OS thread of its own; the receiver gets the ending.
+    fn start_thread(&self, start: Start) -> oneshot::Receiver<Ending> {
+        let (sender, receiver) = oneshot::channel();
+        let library = self.library().clone();
+        let thread = std::thread::Builder::new().name(format!("run-{}", start.job.id.simple()));
+        let started = thread.spawn(move || {
+            let _ = sender.send(run(start, &library));
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "failed to start a training thread");
+        }
+        receiver
+    }
+
+    /// Writes how the run ended, then tells it.
+    async fn conclude(&self, recorder: &Recorder, job: &Job, ending: Ending) -> Result<(), Lost> {
+        let finish = match ending {
+            Ending::Fenced => return Err(Lost::Fenced),
+            Ending::Interrupted => {
+                let events = recorder.insist(|| self.store().release(recorder.run, Timestamp::now())).await?;
+                tracing::info!(job = %job.id, "interrupted; goes on at the next start");
+                self.hub().publish(events);
+                return Ok(());
+            }
+            Ending::Trained { reason, network, parameters, standing } => {
+                if all_finite(&parameters) {
+                    let metadata = WeightsMetadata::new(&network, &job.spec.dataset.name, job.spec.loss);
+                    let encoded = tokio::task::spawn_blocking(move || {
+                        let bytes = encode_weights(&network, &parameters, &metadata);
+                        NewWeights { sha256: sha256_hex(&bytes), bytes }
+                    });
+                    let weights = encoded.await.map_err(|_| Lost::Abandoned)?;
+                    ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job)
+                } else {
+                    let error = Some("the final weights are not finite".into());
+                    ended(Status::Failed, StopReason::Diverged, error, None, Some(standing), job)
+                }
+            }
+            Ending::Cancelled(standing) => {
+                ended(Status::Cancelled, StopReason::User, None, None, Some(standing), job)
+            }
+            Ending::Failed { reason, error } => ended(Status::Failed, reason, Some(error), None, None, job),
+        };
+        let events = recorder.insist(|| self.store().finish(recorder.run, &finish, Timestamp::now())).await?;
+        tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
+        self.hub().publish(events);
+        Ok(())
+    }
+
+    /// Tells one run to stop, if it runs here.
+    pub(super) fn stop_run(&self, job: Uuid, why: Stop) {
+        if let Some(control) = self.running().get(&job) {
+            control.stop(why);
+        }
+    }
+}
+
+fn ended(
+    status: Status,
+    stop_reason: StopReason,
+    error: Option<String>,
+    weights: Option<NewWeights>,
+    standing: Option<Standing>,
+    job: &Job,
+) -> Finish {
+    let standing = standing.unwrap_or_else(|| Standing { progress: job.progress.clone(), metrics: job.metrics.clone() });
+    Finish {
+        events: vec![],
+        progress: standing.progress,
+        metrics: standing.metrics,
+        status,
+        stop_reason,
+        error,
+        weights,
+    }
+}

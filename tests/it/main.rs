@@ -1,0 +1,12 @@
+//! Integration tests: a real server, a real SQLite, a real browser; one binary.
+//!
+//! - `harness`: a server on a random port with a folder of its own, and a client
+//! - `layering`: the floors of the house
+//! - `main_job`: POST a job, watch it learn, predict
+//! - `faults`: bad input gets a clear error and loses nothing
+//! - `stream`: the log by SSE, without gap or duplicate
+//! - `restart`: what was acknowledged survives a kill, and resumes exactly
+//! - `command_line`: the binary as a user runs it
+//! - `dashboard`: the page in Chromium
+
+mod layering;
