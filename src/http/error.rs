@@ -85,11 +85,11 @@ impl From<Faults> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full => Self::new(
+            StoreError::Full(_) => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "the server's disk is full or cannot be written; nothing was accepted",
             ),
-            StoreError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is busy; try again"),
+            StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is busy; try again"),
             StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request met damaged data");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

@@ -59,12 +59,9 @@ fn csv(history: &History) -> String {
     );
     let cell = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
     for p in &history.steps {
-        let (loss, accuracy, speed) = (cell(p.loss), cell(p.accuracy), cell(p.samples_per_second));
-        let row = write!(
-            text,
-            "step,{},{},{loss},{accuracy},{},{speed},,,,,,{}\r\n",
-            p.step, p.epoch, p.learning_rate, p.at
-        );
+        let (loss, accuracy) = (cell(p.loss), cell(p.accuracy));
+        let (rate, speed) = (cell(p.learning_rate), cell(p.samples_per_second));
+        let row = write!(text, "step,{},{},{loss},{accuracy},{rate},{speed},,,,,,{}\r\n", p.step, p.epoch, p.at);
         row.expect("a string takes everything");
     }
     for p in &history.epochs {
@@ -73,7 +70,10 @@ fn csv(history: &History) -> String {
         let row = write!(
             text,
             "epoch,{},{},,,,,{train_loss},{train_accuracy},{test_loss},{test_accuracy},{},{}\r\n",
-            p.step, p.epoch, p.seconds, p.at
+            p.step,
+            p.epoch,
+            cell(p.seconds),
+            p.at
         );
         row.expect("a string takes everything");
     }

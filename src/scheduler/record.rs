@@ -163,7 +163,7 @@ impl Recorder {
                 Err(StoreError::Fenced) => return Err(Lost::Fenced),
                 Err(error) => error,
             };
-            tries += u32::from(!matches!(error, StoreError::Full | StoreError::Busy));
+            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_)));
             if tries >= TRIES || self.shutdown.is_cancelled() {
                 tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on at the next start");
                 return Err(Lost::Abandoned);

@@ -1,0 +1,139 @@
+//! Bad input gets a clear error and loses nothing.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{Site, quick_job};
+
+/// Sends a body and returns status, content type and problem.
+async fn send(site: &Site, method: &str, path: &str, kind: Option<&str>, body: Vec<u8>) -> (u16, Value) {
+    let mut request = site.client.request(method, path).body(body);
+    if let Some(kind) = kind {
+        request = request.header("content-type", kind);
+    }
+    let response = request.send().await.expect("an answer");
+    let (status, kind) = (response.status(), response.headers()["content-type"].clone());
+    assert_eq!(kind, "application/problem+json", "{method} {path}: {status}");
+    let problem: Value = response.json().await.expect("JSON");
+    assert_eq!(problem["status"], status.as_u16());
+    assert!(problem["title"].is_string() && problem["detail"].is_string());
+    (status.as_u16(), problem)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_is_a_problem_with_the_right_status() {
+    let site = Site::start().await;
+    let none = "01890000-0000-7000-8000-000000000000";
+    let json = Some("application/json");
+    let cases: Vec<(u16, &str, String, Option<&str>, Vec<u8>)> = vec![
+        (404, "GET", "/nothing".into(), None, vec![]),
+        (404, "GET", "/v1/nothing".into(), None, vec![]),
+        (404, "GET", "/assets/../Cargo.toml".into(), None, vec![]),
+        (405, "DELETE", "/v1/jobs".into(), None, vec![]),
+        (405, "GET", "/predict".into(), None, vec![]),
+        (404, "GET", format!("/v1/jobs/{none}"), None, vec![]),
+        (404, "GET", "/v1/jobs/7".into(), None, vec![]),
+        (404, "POST", format!("/v1/jobs/{none}/cancel"), None, vec![]),
+        (404, "GET", format!("/v1/jobs/{none}/events"), None, vec![]),
+        (404, "GET", format!("/v1/jobs/{none}/metrics"), None, vec![]),
+        (404, "GET", format!("/v1/jobs/{none}/weights"), None, vec![]),
+        (404, "GET", "/v1/datasets/none/samples".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?limit=0".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?limit=1000".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?limit=x".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?status=done".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?colour=red".into(), None, vec![]),
+        (400, "GET", "/v1/jobs?after=x".into(), None, vec![]),
+        (400, "POST", "/v1/jobs".into(), json, b"{".to_vec()),
+        (422, "POST", "/v1/jobs".into(), json, b"[]".to_vec()),
+        (422, "POST", "/v1/jobs".into(), json, vec![]),
+        (415, "POST", "/v1/jobs".into(), Some("text/xml"), b"<job/>".to_vec()),
+        (413, "POST", "/v1/jobs".into(), json, vec![b' '; 17 << 20]),
+        (404, "POST", "/predict".into(), json, b"{\"image\": []}".to_vec()),
+        (400, "POST", "/predict?model=a%20b".into(), json, b"{}".to_vec()),
+        (404, "POST", "/predict?model=none@3".into(), json, b"{}".to_vec()),
+        (400, "POST", "/predict?modle=mnist".into(), json, b"{}".to_vec()),
+    ];
+    for (expected, method, path, kind, body) in cases {
+        let (status, problem) = send(&site, method, &path, kind, body).await;
+        assert_eq!(status, expected, "{method} {path}: {problem}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_spec_names_every_fault_and_leaves_nothing_behind() {
+    let site = Site::start().await;
+    let mut spec = quick_job();
+    spec["epohcs"] = json!(3);
+    spec["network"][2]["units"] = json!(11);
+    spec["optimizer"]["type"] = json!("adma");
+    let body = spec.to_string().into_bytes();
+    let (status, problem) = send(&site, "POST", "/v1/jobs", Some("application/json"), body).await;
+    let pointers: Vec<_> = problem["errors"].as_array().expect("a list").iter().map(|e| e["pointer"].clone()).collect();
+    assert_eq!(status, 422);
+    assert_eq!(pointers, ["#/epohcs", "#/optimizer/type"]);
+    let mut spec = quick_job();
+    spec["network"][2]["units"] = json!(11);
+    spec["dataset"]["train_limit"] = json!(601);
+    let (status, problem) = send(&site, "POST", "/v1/jobs", None, spec.to_string().into_bytes()).await;
+    assert_eq!((status, problem["errors"].as_array().map(Vec::len)), (422, Some(2)), "{problem}");
+    assert_eq!(site.client.get("/v1/jobs").await.1["data"], json!([]));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_images_are_told_where_they_are_wrong() {
+    let site = Site::start().await;
+    let id = site.client.submit(&quick_job()).await;
+    site.client.finished(&id).await;
+    for (status, body) in [
+        (400, "{"),
+        (422, "{}"),
+        (422, "{\"image\": [1, 2, 3]}"),
+        (422, "{\"image\": \"not base64!\"}"),
+        (422, "{\"images\": []}"),
+        (422, "{\"image\": [], \"images\": []}"),
+        (422, "{\"picture\": []}"),
+    ] {
+        let (found, problem) = send(&site, "POST", "/predict", Some("application/json"), body.into()).await;
+        assert_eq!(found, status, "{body}: {problem}");
+    }
+    for (status, kind, body) in [
+        (422, "application/octet-stream", vec![0; 783]),
+        (422, "image/png", b"\x89PNG\r\n\x1a\nnot really".to_vec()),
+        (415, "audio/ogg", vec![0; 784]),
+    ] {
+        let (found, problem) = send(&site, "POST", "/predict", Some(kind), body).await;
+        assert_eq!(found, status, "{kind}: {problem}");
+    }
+    let (status, _) = site.client.post("/predict", &json!({"image": vec![0; 784]})).await;
+    assert_eq!(status, StatusCode::OK);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_without_a_header_works_and_a_foreign_page_does_not() {
+    let site = Site::start().await;
+    let post = || site.client.request("POST", "/v1/jobs").body(quick_job().to_string());
+    let form = "application/x-www-form-urlencoded";
+    let response = post().header("content-type", form).send().await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let response = post().header("content-type", form).header("origin", "http://evil.example").send().await;
+    assert_eq!(response.expect("an answer").status(), StatusCode::FORBIDDEN);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_have_a_strict_policy() {
+    let site = Site::start().await;
+    let response = site.client.request("GET", "/").send().await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    let policy = response.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/version", 200)] {
+        assert_eq!(site.client.get(path).await.0.as_u16(), status);
+    }
+    site.stop().await;
+}

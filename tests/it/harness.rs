@@ -1,0 +1,198 @@
+//! A server on a random port with a folder of its own, and a client to it.
+
+use std::path::{Path, PathBuf};
+
+use dojang::app::{App, Config};
+use dojang::data::{digits, idx};
+use futures_util::StreamExt;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A folder with a small set of digits as the four IDX files of MNIST: loads at once, learns in milliseconds.
+pub(crate) fn small_mnist(folder: &Path) -> PathBuf {
+    let folder = folder.join("small-mnist");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (part, split, count) in [("train", digits::Split::Train, 600), ("t10k", digits::Split::Test, 100)] {
+        let images = digits::generate(count, split, 7);
+        let file = |kind: &str| folder.join(format!("{part}-{kind}-ubyte"));
+        std::fs::write(file("images-idx3"), idx::write(&[count, 28, 28], &images.pixels)).expect("a file");
+        std::fs::write(file("labels-idx1"), idx::write(&[count], &images.labels)).expect("a file");
+    }
+    folder
+}
+
+/// A server in this process.
+pub(crate) struct Site {
+    pub(crate) base: String,
+    pub(crate) client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+    folder: TempDir,
+}
+
+impl Site {
+    /// A fresh server, whose `mnist` is [`small_mnist`].
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder")).await
+    }
+
+    async fn start_in(folder: TempDir) -> Self {
+        let mut config = Config::new(folder.path().join("data"));
+        config.listen = ([127, 0, 0, 1], 0).into();
+        config.mnist_dir = Some(small_mnist(folder.path()));
+        config.fetch = false;
+        let app = App::build(config).await.expect("a server");
+        let base = format!("http://{}", app.addr());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            app.run_until_stopped(stopped).await.expect("a clean run");
+        });
+        Self { client: Client::new(&base), base, stop: Some(stop), task, folder }
+    }
+
+    /// Stops the server as a signal would, and waits for its end.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        (&mut self.task).await.expect("no panic");
+        self.folder
+    }
+
+    /// Stops the server and starts another on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        Self::start_in(self.stop().await).await
+    }
+}
+
+/// HTTP by short words.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    pub(crate) fn new(base: &str) -> Self {
+        Self { http: reqwest::Client::builder().no_proxy().build().expect("a client"), base: base.into() }
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        read(self.request("GET", path).send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        read(self.request("POST", path).json(body).send().await.expect("an answer")).await
+    }
+
+    /// Submits a job and returns its id.
+    pub(crate) async fn submit(&self, spec: &Value) -> String {
+        let (status, job) = self.post("/v1/jobs", spec).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{job}");
+        job["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Follows a job's events to the end and returns them all.
+    pub(crate) async fn follow(&self, job: &str) -> Vec<Frame> {
+        Stream::open(self, job, None).await.rest().await
+    }
+
+    /// Waits for a job to end and returns it.
+    pub(crate) async fn finished(&self, job: &str) -> Value {
+        self.follow(job).await;
+        self.get(&format!("/v1/jobs/{job}")).await.1
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// One frame of a stream of events.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) id: u64,
+    pub(crate) event: String,
+    pub(crate) data: Value,
+}
+
+/// A stream of events under way.
+pub(crate) struct Stream {
+    bytes: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    text: String,
+}
+
+impl Stream {
+    pub(crate) async fn open(client: &Client, job: &str, last_event_id: Option<u64>) -> Self {
+        let mut request = client.request("GET", &format!("/v1/jobs/{job}/events"));
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self { bytes: Box::pin(response.bytes_stream()), text: String::new() }
+    }
+
+    /// The next frame that is an event; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    block.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim_start_matches(": ")))
+                };
+                if let Some(data) = field("data") {
+                    return Some(Frame {
+                        id: field("id").and_then(|id| id.parse().ok()).unwrap_or(0),
+                        event: field("event").unwrap_or_default().to_owned(),
+                        data: serde_json::from_str(data).expect("JSON"),
+                    });
+                }
+            }
+            match self.bytes.next().await {
+                Some(Ok(bytes)) => self.text.push_str(std::str::from_utf8(&bytes).expect("whole characters")),
+                _ => return None,
+            }
+        }
+    }
+
+    pub(crate) async fn rest(mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await {
+            frames.push(frame);
+        }
+        frames
+    }
+}
+
+/// A job that learns the small digits well within a second.
+pub(crate) fn quick_job() -> Value {
+    json!({
+        "dataset": {"name": "mnist"},
+        "network": [{"type": "affine", "units": 20}, {"type": "relu"}, {"type": "affine", "units": 10}],
+        "optimizer": {"type": "adam", "learning_rate": 0.005},
+        "batch_size": 50, "epochs": 12,
+    })
+}
+
+/// A job that would train for minutes, with frequent checkpoints.
+pub(crate) fn long_job() -> Value {
+    json!({
+        "dataset": {"name": "mnist"},
+        "network": [{"type": "affine", "units": 20}, {"type": "relu"}, {"type": "affine", "units": 10}],
+        "optimizer": {"type": "sgd", "learning_rate": 0.01},
+        "batch_size": 50, "epochs": 500_000, "checkpoint_every_seconds": 0.05,
+    })
+}

@@ -1,0 +1,95 @@
+//! The log by SSE: no gap, no duplicate, no rewritten id.
+
+use serde_json::json;
+
+use crate::harness::{Site, Stream, long_job, quick_job};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_leave_and_come_back_anywhere() {
+    let site = Site::start().await;
+    let id = site.client.submit(&quick_job()).await;
+    let whole = site.client.follow(&id).await;
+    for cut in 0..whole.len() {
+        let rest = Stream::open(&site.client, &id, Some(cut as u64)).await.rest().await;
+        assert_eq!(rest, whole[cut..], "after {cut}");
+    }
+    // As JSON it is the same log.
+    let request = site.client.request("GET", &format!("/v1/jobs/{id}/events?after=2&limit=3"));
+    let list: serde_json::Value =
+        request.header("accept", "application/json").send().await.expect("an answer").json().await.expect("JSON");
+    let expected: Vec<_> = whole[2..5].iter().map(|frame| frame.data.clone()).collect();
+    assert_eq!((&list["data"], &list["has_more"], &list["last_id"]), (&json!(expected), &json!(true), &json!("5")));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_readers_of_a_running_job_see_the_same() {
+    let site = Site::start().await;
+    let mut spec = long_job();
+    spec["epochs"] = json!(400);
+    let id = site.client.submit(&spec).await;
+    let readers: Vec<_> = (0..8)
+        .map(|i| {
+            let (client, id) = (site.client.clone(), id.clone());
+            tokio::spawn(async move {
+                let mut stream = Stream::open(&client, &id, None).await;
+                let mut frames = Vec::new();
+                // Each leaves at another place and comes back.
+                while frames.len() < 3 * i {
+                    match stream.next().await {
+                        Some(frame) => frames.push(frame),
+                        None => break,
+                    }
+                }
+                drop(stream);
+                let seen = frames.last().map(|frame| frame.id);
+                frames.extend(Stream::open(&client, &id, seen).await.rest().await);
+                frames
+            })
+        })
+        .collect();
+    let mut logs = Vec::new();
+    for reader in readers {
+        logs.push(reader.await.expect("no panic"));
+    }
+    assert!(logs.iter().all(|log| *log == logs[0]));
+    assert!(logs[0].iter().enumerate().all(|(i, frame)| frame.id == i as u64 + 1));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_at_shutdown_and_the_job_goes_on_after_it() {
+    let site = Site::start().await;
+    let mut spec = long_job();
+    spec["epochs"] = json!(3000);
+    let id = site.client.submit(&spec).await;
+    let mut stream = Stream::open(&site.client, &id, None).await;
+    let mut seen = Vec::new();
+    while seen.len() < 6 {
+        seen.push(stream.next().await.expect("events"));
+    }
+    let site = site.restart().await;
+    seen.extend(stream.rest().await);
+    let last = seen.last().expect("events").id;
+    let rest = Stream::open(&site.client, &id, Some(last)).await.rest().await;
+    seen.extend(rest);
+    assert!(seen.iter().enumerate().all(|(i, frame)| frame.id == i as u64 + 1));
+    let attempts: Vec<_> = seen.iter().filter(|f| f.data["status"] == "running").map(|f| f.data["attempt"].clone()).collect();
+    assert_eq!(attempts, [1, 2]);
+    // The control was never interrupted.
+    let control = site.client.submit(&spec).await;
+    let (one, other) = (site.client.finished(&id).await, site.client.finished(&control).await);
+    assert_eq!(one["status"], "succeeded", "{one}");
+    assert_eq!(one["weights_sha256"], other["weights_sha256"]);
+    // The history holds each step once, as if nothing had happened.
+    let steps = |job: &str| {
+        let (client, path) = (site.client.clone(), format!("/v1/jobs/{job}/metrics"));
+        async move {
+            let (_, history) = client.get(&path).await;
+            let points = history["steps"].as_array().expect("a list").clone();
+            points.iter().map(|p| (p["step"].clone(), p["loss"].clone())).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(steps(&id).await, steps(&control).await);
+    site.stop().await;
+}
