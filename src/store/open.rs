@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, Transaction};
 
 use super::error::StoreError;
 
@@ -50,6 +50,9 @@ impl Store {
                 // A connection that is kept costs little, and closing the last one folds in the whole log.
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // SQLite itself rolls back on a full or failing disk. The driver's own rollback then fails and leaves it
+                // counting a transaction that is no more, and the connection would begin no other: it is replaced.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         };
         let writer = pool()
             .max_connections(1)

@@ -53,6 +53,34 @@ async fn a_checkpoint_takes_the_place_of_the_former() {
 }
 
 #[tokio::test]
+async fn a_full_disk_takes_nothing_away() {
+    let house = House::new().await;
+    let run = house.running().await;
+    house.checkpoint_at(run, 10).await;
+    let before = house.told(run.job).await;
+    // As many pages as there are, and a few more; the writer's connection forgets it when it is replaced.
+    let fill = async || {
+        let pages = house.count("select page_count + 100 from pragma_page_count").await;
+        let sql = sqlx::AssertSqlSafe(format!("pragma max_page_count = {pages}"));
+        sqlx::query(sql).execute(&house.writer).await.unwrap();
+    };
+    let event = saved(run, house.next_id(run.job).await, 20);
+    for _ in 0..2 {
+        fill().await;
+        let checkpoint = new_checkpoint(20, 3 << 20);
+        let events = std::slice::from_ref(&event);
+        let saved = house.save_checkpoint(run, &checkpoint, events, &progress(20), &figures(20)).await;
+        assert!(matches!(saved, Err(StoreError::Full(_))), "{saved:?}");
+        assert_eq!(house.told(run.job).await, before);
+        fill().await;
+        let finished = house.finish(run, &success(vec![], bytes(2, 3 << 20)), at(9)).await;
+        assert!(matches!(finished, Err(StoreError::Full(_))), "{finished:?}");
+        assert_eq!(house.told(run.job).await, before);
+    }
+    house.succeed(run, bytes(2, 3 << 20)).await;
+}
+
+#[tokio::test]
 async fn false_bytes_are_not_given_out() {
     let house = House::new().await;
     let weights = bytes(1, 3_000_000);
