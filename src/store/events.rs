@@ -1,0 +1,93 @@
+//! A job's log.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::{Corrupt, StoreError};
+use super::open::Store;
+use super::row::{document, int, json, time};
+use crate::job::event::{Event, EventBody};
+
+impl Store {
+    /// At most `limit` events of a job that come after this id, in order; none of a job that is not there.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn events(&self, job: Uuid, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<Row> =
+            sqlx::query_as("select id, at, body from events where job = ? and id > ? order by id limit ?")
+                .bind(job)
+                // No id is larger than that; a client may name any.
+                .bind(i64::try_from(after).unwrap_or(i64::MAX))
+                .bind(limit)
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(rows.into_iter().map(|row| row.into_event(job)).collect::<Result<_, Corrupt>>()?)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    #[sqlx(try_from = "i64")]
+    id: u64,
+    at: String,
+    body: String,
+}
+
+impl Row {
+    fn into_event(self, job: Uuid) -> Result<Event, Corrupt> {
+        let what = format!("event {} of job {job}", self.id);
+        Ok(Event { id: self.id, job, at: time(&self.at, &what)?, body: document(&self.body, &what)? })
+    }
+}
+
+/// A job's log while it is written: gives the next id, and takes no other.
+#[derive(Debug)]
+pub(super) struct Log {
+    job: Uuid,
+    last: u64,
+}
+
+impl Log {
+    /// The log of a job whose newest event has this id; 0 if it has none.
+    pub(super) fn at(job: Uuid, last: u64) -> Self {
+        Self { job, last }
+    }
+
+    /// The id of the newest event.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Adds the next event.
+    pub(super) async fn push(
+        &mut self,
+        db: &mut SqliteConnection,
+        at: Timestamp,
+        body: EventBody,
+    ) -> Result<Event, StoreError> {
+        let event = Event { id: self.last + 1, job: self.job, at, body };
+        self.take(db, &event).await?;
+        Ok(event)
+    }
+
+    /// Adds an event that has its id already, which must be the next.
+    pub(super) async fn take(&mut self, db: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
+        if (event.job, event.id) != (self.job, self.last + 1) {
+            let (job, next) = (self.job, self.last + 1);
+            let found = format!("event {} of job {}", event.id, event.job);
+            return Err(StoreError::Internal(format!("{found} where event {next} of job {job} is due")));
+        }
+        sqlx::query("insert into events (job, id, type, at, body) values (?, ?, ?, ?, ?)")
+            .bind(event.job)
+            .bind(int(event.id)?)
+            .bind(event.body.kind())
+            .bind(event.at.to_string())
+            .bind(json(&event.body)?)
+            .execute(db)
+            .await?;
+        self.last = event.id;
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! The figures of a training, for charts.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::{Corrupt, StoreError};
+use super::open::Store;
+use super::row::{finite, int, time};
+use crate::job::event::{Epoch, Event, EventBody, Metrics};
+use crate::job::view::{LastMetrics, Progress};
+
+/// The figures of a training, each step once, in order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Means over the mini-batches between two points.
+    pub steps: Vec<StepPoint>,
+    /// The ends of epochs.
+    pub epochs: Vec<EpochPoint>,
+}
+
+/// Means over the mini-batches since the point before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepPoint {
+    /// Mini-batches done.
+    pub step: u64,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Mean training loss.
+    pub loss: Option<f64>,
+    /// Share of training samples read right.
+    pub accuracy: Option<f64>,
+    /// The learning rate.
+    pub learning_rate: Option<f64>,
+    /// Training speed.
+    pub samples_per_second: Option<f64>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochPoint {
+    /// Its number, from 1.
+    pub epoch: u64,
+    /// Mini-batches done.
+    pub step: u64,
+    /// Mean loss over its training samples.
+    pub train_loss: Option<f64>,
+    /// Share of them read right.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss over the test samples.
+    pub test_loss: Option<f64>,
+    /// Share of them read right.
+    pub test_accuracy: Option<f64>,
+    /// Training time since the epoch began or the run resumed.
+    pub seconds: Option<f64>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// The figures of a job so far; none of a job that is not there.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn metrics(&self, job: Uuid) -> Result<History, StoreError> {
+        let mut tx = self.read().await?;
+        let steps: Vec<StepRow> = sqlx::query_as(
+            "select step, epoch, loss, accuracy, learning_rate, samples_per_second, at
+             from metrics where job = ? order by step",
+        )
+        .bind(job)
+        .fetch_all(&mut *tx)
+        .await?;
+        let epochs: Vec<EpochRow> = sqlx::query_as(
+            "select epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at
+             from epochs where job = ? order by epoch",
+        )
+        .bind(job)
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(History {
+            steps: steps.into_iter().map(StepRow::into_point).collect::<Result<_, Corrupt>>()?,
+            epochs: epochs.into_iter().map(EpochRow::into_point).collect::<Result<_, Corrupt>>()?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct StepRow {
+    #[sqlx(try_from = "i64")]
+    step: u64,
+    #[sqlx(try_from = "i64")]
+    epoch: u64,
+    loss: Option<f64>,
+    accuracy: Option<f64>,
+    learning_rate: Option<f64>,
+    samples_per_second: Option<f64>,
+    at: String,
+}
+
+impl StepRow {
+    fn into_point(self) -> Result<StepPoint, Corrupt> {
+        let Self { step, epoch, loss, accuracy, learning_rate, samples_per_second, at } = self;
+        let at = time(&at, "the time of a metrics row")?;
+        Ok(StepPoint { step, epoch, loss, accuracy, learning_rate, samples_per_second, at })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct EpochRow {
+    #[sqlx(try_from = "i64")]
+    epoch: u64,
+    #[sqlx(try_from = "i64")]
+    step: u64,
+    train_loss: Option<f64>,
+    train_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_accuracy: Option<f64>,
+    seconds: Option<f64>,
+    at: String,
+}
+
+impl EpochRow {
+    fn into_point(self) -> Result<EpochPoint, Corrupt> {
+        let Self { epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at } = self;
+        let at = time(&at, "the time of an epochs row")?;
+        Ok(EpochPoint { epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at })
+    }
+}
+
+/// Keeps the figures of an event, if it has any.
+pub(super) async fn keep(db: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
+    match &event.body {
+        EventBody::Metrics(metrics) => keep_step(db, event, metrics).await,
+        EventBody::Epoch(epoch) => keep_epoch(db, event, epoch).await,
+        EventBody::State(_) | EventBody::Checkpoint(_) | EventBody::Alert(_) | EventBody::Done(_) => Ok(()),
+    }
+}
+
+async fn keep_step(db: &mut SqliteConnection, event: &Event, metrics: &Metrics) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert or replace into metrics (job, step, epoch, loss, accuracy, learning_rate, samples_per_second, at)
+         values (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(event.job)
+    .bind(int(metrics.step)?)
+    .bind(int(metrics.epoch)?)
+    .bind(finite(metrics.loss))
+    .bind(finite(metrics.accuracy))
+    .bind(finite(Some(metrics.learning_rate)))
+    .bind(finite(metrics.samples_per_second))
+    .bind(event.at.to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn keep_epoch(db: &mut SqliteConnection, event: &Event, epoch: &Epoch) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert or replace into epochs
+             (job, epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(event.job)
+    .bind(int(epoch.epoch)?)
+    .bind(int(epoch.step)?)
+    .bind(finite(epoch.train_loss))
+    .bind(finite(epoch.train_accuracy))
+    .bind(finite(epoch.test_loss))
+    .bind(finite(epoch.test_accuracy))
+    .bind(finite(Some(epoch.seconds)))
+    .bind(event.at.to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the figures of what comes after this step, which will be trained again, and returns the newest that stay.
+pub(super) async fn rewind(db: &mut SqliteConnection, job: Uuid, step: i64) -> Result<LastMetrics, StoreError> {
+    sqlx::query("delete from metrics where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
+    sqlx::query("delete from epochs where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
+    let window: Option<(Option<f64>, Option<f64>)> =
+        sqlx::query_as("select loss, accuracy from metrics where job = ? order by step desc limit 1")
+            .bind(job)
+            .fetch_optional(&mut *db)
+            .await?;
+    let epoch: Option<[Option<f64>; 4]> = sqlx::query_as::<_, (Option<f64>, Option<f64>, Option<f64>, Option<f64>)>(
+        "select train_loss, train_accuracy, test_loss, test_accuracy
+         from epochs where job = ? order by epoch desc limit 1",
+    )
+    .bind(job)
+    .fetch_optional(db)
+    .await?
+    .map(Into::into);
+    let (loss, accuracy) = window.unwrap_or_default();
+    let [train_loss, train_accuracy, test_loss, test_accuracy] = epoch.unwrap_or_default();
+    Ok(LastMetrics { loss, accuracy, train_loss, train_accuracy, test_loss, test_accuracy })
+}
+
+/// The progress of a job that is back at this step.
+pub(super) fn progress_at(progress: &Progress, step: u64) -> Progress {
+    let steps_per_epoch = (progress.total_steps / progress.epochs.max(1)).max(1);
+    Progress {
+        step,
+        epoch: step.div_ceil(steps_per_epoch),
+        fraction: step as f64 / progress.total_steps.max(1) as f64,
+        eta_seconds: None,
+        ..progress.clone()
+    }
+}

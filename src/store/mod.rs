@@ -1,0 +1,40 @@
+//! Floor 3: what is kept, in SQLite. The only place that knows SQL.
+//!
+//! What a method has returned from is on the disk; what failed was not written at all. Every write of a run names its
+//! job and attempt ([`RunKey`]) and is refused ([`StoreError::Fenced`]) once the run no longer owns the job.
+//!
+//! - `open`: the database: opened, brought up to date, closed
+//! - `error`: what can go wrong
+//! - `jobs`: jobs accepted and read
+//! - `queue`: jobs claimed, given back and cancelled
+//! - `run`: what a run writes, from its first event to its end
+//! - `events`, `history`: a job's log, and its figures for charts
+//! - `checkpoints`, `weights`, `models`: what a run leaves behind
+//! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
+
+mod checkpoints;
+mod chunks;
+mod error;
+mod events;
+mod history;
+mod jobs;
+mod models;
+mod moves;
+mod open;
+mod queue;
+mod row;
+mod run;
+mod weights;
+
+pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use error::{Corrupt, StoreError};
+pub use history::{EpochPoint, History, StepPoint};
+pub use jobs::{JobQuery, NewJob, Order, Page};
+pub use models::{ModelEntry, ModelVersion};
+pub use open::Store;
+pub use queue::{Cancelled, Claim};
+pub use run::{Finish, RunKey};
+pub use weights::NewWeights;
+
+#[cfg(test)]
+mod tests;

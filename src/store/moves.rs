@@ -1,0 +1,167 @@
+//! The one place where a job's status changes.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::events::Log;
+use super::row::{int, json, status};
+use super::run::RunKey;
+use crate::job::event::{Done, Event, EventBody, State};
+use crate::job::status::{Status, StopReason};
+use crate::job::view::{LastMetrics, Progress};
+
+/// What a write must know of the job it changes.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) id: Uuid,
+    pub(super) status: Status,
+    pub(super) attempt: u32,
+    pub(super) cancel_requested: bool,
+    pub(super) model: String,
+    pub(super) log: Log,
+    metrics: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    status: String,
+    attempt: u32,
+    cancel_requested: bool,
+    model: String,
+    #[sqlx(try_from = "i64")]
+    last_event_id: u64,
+    metrics: String,
+}
+
+impl Head {
+    /// The job of this id.
+    pub(super) async fn find(db: &mut SqliteConnection, id: Uuid) -> Result<Option<Self>, StoreError> {
+        let row: Option<Row> = sqlx::query_as(
+            "select status, attempt, cancel_requested, model, last_event_id, metrics from jobs where id = ?",
+        )
+        .bind(id)
+        .fetch_optional(db)
+        .await?;
+        let Some(Row { status: name, attempt, cancel_requested, model, last_event_id, metrics }) = row else {
+            return Ok(None);
+        };
+        let status = status(&name, &format!("status of job {id}"))?;
+        Ok(Some(Self { id, status, attempt, cancel_requested, model, log: Log::at(id, last_event_id), metrics }))
+    }
+
+    /// The job of this run, if the run owns it still.
+    pub(super) async fn owned(db: &mut SqliteConnection, run: RunKey) -> Result<Self, StoreError> {
+        let head = Self::find(db, run.job).await?;
+        head.filter(|head| head.status == Status::Running && head.attempt == run.attempt).ok_or(StoreError::Fenced)
+    }
+
+    /// Writes down how far the running job is, with the id of its newest event.
+    pub(super) async fn record(
+        &mut self,
+        db: &mut SqliteConnection,
+        progress: &Progress,
+        metrics: &LastMetrics,
+    ) -> Result<(), StoreError> {
+        self.metrics = json(metrics)?;
+        let recorded = sqlx::query(
+            "update jobs set last_event_id = ?, progress = ?, metrics = ?
+             where id = ? and attempt = ? and status = 'running'",
+        )
+        .bind(int(self.log.last())?)
+        .bind(json(progress)?)
+        .bind(&self.metrics)
+        .bind(self.id)
+        .bind(self.attempt)
+        .execute(db)
+        .await?;
+        if recorded.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+}
+
+/// A change of a job's status, with all that changes along.
+#[derive(Debug)]
+pub(super) struct Move {
+    pub(super) to: Status,
+    pub(super) at: Timestamp,
+    pub(super) stop_reason: Option<StopReason>,
+    pub(super) error: Option<String>,
+    /// A word on it, for the log.
+    pub(super) detail: Option<&'static str>,
+    /// SHA-256 of the weights, and the version of the model that they became.
+    pub(super) weights: Option<(String, u32)>,
+}
+
+impl Move {
+    pub(super) fn to(to: Status, at: Timestamp) -> Self {
+        Self { to, at, stop_reason: None, error: None, detail: None, weights: None }
+    }
+
+    /// What a client's wish to stop comes to.
+    pub(super) fn cancel(at: Timestamp) -> Self {
+        Self { stop_reason: Some(StopReason::User), ..Self::to(Status::Cancelled, at) }
+    }
+
+    /// Makes the move, if it is legal, and logs it. Returns the events for those who listen.
+    pub(super) async fn make(self, db: &mut SqliteConnection, head: &mut Head) -> Result<Vec<Event>, StoreError> {
+        let (from, attempt) = (head.status, head.attempt);
+        if !from.may_become(self.to) {
+            return Err(StoreError::IllegalMove { from, to: self.to });
+        }
+        head.status = self.to;
+        head.attempt += u32::from(self.to == Status::Running);
+        let state = EventBody::State(State {
+            status: self.to,
+            stop_reason: self.stop_reason,
+            attempt: head.attempt,
+            detail: self.detail.map(str::to_owned),
+        });
+        let mut events = vec![head.log.push(db, self.at, state).await?];
+        if self.to.is_final() {
+            let done = EventBody::Done(self.done(head));
+            events.push(head.log.push(db, self.at, done).await?);
+        }
+        let (sha256, version) = self.weights.unzip();
+        let at = self.at.to_string();
+        // Only a running job has a time to its end.
+        let moved = sqlx::query(
+            "update jobs set status = ?, attempt = ?, last_event_id = ?, stop_reason = ?, error = ?,
+                 weights_sha256 = ?, model_version = ?, started_at = coalesce(started_at, ?), finished_at = ?,
+                 progress = case when json_valid(progress) then json_set(progress, '$.eta_seconds', null)
+                                 else progress end
+             where id = ? and status = ? and attempt = ?",
+        )
+        .bind(head.status.as_str())
+        .bind(head.attempt)
+        .bind(int(head.log.last())?)
+        .bind(self.stop_reason.map(StopReason::as_str))
+        .bind(self.error)
+        .bind(sha256)
+        .bind(version)
+        .bind((head.status == Status::Running).then(|| at.clone()))
+        .bind(head.status.is_final().then_some(at))
+        .bind(head.id)
+        .bind(from.as_str())
+        .bind(attempt)
+        .execute(db)
+        .await?;
+        if moved.rows_affected() == 1 { Ok(events) } else { Err(StoreError::Fenced) }
+    }
+
+    fn done(&self, head: &Head) -> Done {
+        // Figures that cannot be read must not keep a job from ending.
+        let metrics: LastMetrics = serde_json::from_str(&head.metrics).unwrap_or_default();
+        let (weights_sha256, model_version) = self.weights.clone().unzip();
+        Done {
+            status: self.to,
+            stop_reason: self.stop_reason,
+            test_loss: metrics.test_loss,
+            test_accuracy: metrics.test_accuracy,
+            model: model_version.map(|_| head.model.clone()),
+            weights_sha256,
+            model_version,
+            error: self.error.clone(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The database: opened, brought up to date, closed.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Sqlite, Transaction};
+
+use super::error::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The oldest SQLite that does not corrupt a database in WAL mode (its "WAL-reset bug").
+const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);
+
+/// How long a writer of another process, or a queue for our own connections, is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const READERS: u32 = 4;
+
+/// A transaction; dropped without a commit, it never was.
+pub(super) type Tx = Transaction<'static, Sqlite>;
+
+/// Jobs, their logs, checkpoints and weights, and models: one SQLite file. A clone is another handle of the same.
+///
+/// All writes go over one connection, so that they wait for each other in a fair queue instead of failing as busy, and
+/// a read never waits for them. What a method has returned from is on the disk.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    sqlite_version: Arc<str>,
+}
+
+impl Store {
+    /// Opens the database in this file; makes the file and its tables where they are missing.
+    ///
+    /// # Errors
+    /// Where it cannot be opened or brought up to date, or the SQLite library is too old.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).foreign_keys(true);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(PATIENCE)
+                // A connection that is kept costs little, and closing the last one folds in the whole log.
+                .idle_timeout(None)
+                .max_lifetime(None)
+                // SQLite itself rolls back on a full or failing disk. The driver's own rollback then fails and leaves it
+                // counting a transaction that is no more, and the connection would begin no other: it is replaced.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        };
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(
+                options
+                    .clone()
+                    .create_if_missing(true)
+                    // Only a database without tables can be told this; pages that deleted checkpoints leave can then
+                    // be given back.
+                    .auto_vacuum(SqliteAutoVacuum::Incremental)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    // With less, a power cut can take back what was acknowledged.
+                    .synchronous(SqliteSynchronous::Full)
+                    // What one large checkpoint has blown the log up to is given back.
+                    .pragma("journal_size_limit", "67108864"),
+            )
+            .await?;
+        let sqlite_version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&writer).await?;
+        check_version(&sqlite_version)?;
+        MIGRATIONS.run(&writer).await?;
+        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, sqlite_version: sqlite_version.into() })
+    }
+
+    /// The version of the SQLite library.
+    pub fn sqlite_version(&self) -> &str {
+        &self.sqlite_version
+    }
+
+    /// Whether the store can write now: takes the write lock and gives it back.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.write().await?.rollback().await?)
+    }
+
+    /// Closes the database, after the transactions under way.
+    pub async fn close(&self) {
+        // The writer last: the last connection to go folds the log into the database, which a reader cannot.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Begins to write. Nothing else may be asked of a pool until this transaction ends.
+    pub(super) async fn write(&self) -> Result<Tx, StoreError> {
+        // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins to read from one moment's state.
+    pub(super) async fn read(&self) -> Result<Tx, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("sqlite_version", &self.sqlite_version).finish_non_exhaustive()
+    }
+}
+
+fn check_version(found: &str) -> Result<(), StoreError> {
+    let mut parts = found.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let parts = [0; 3].map(|zero| parts.next().unwrap_or(zero));
+    let (needed, oldest) = OLDEST_SQLITE;
+    if parts < oldest { Err(StoreError::OldSqlite { found: found.into(), needed }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        for good in ["3.51.3", "3.51.10", "3.52.0", "4.0"] {
+            assert!(check_version(good).is_ok(), "{good}");
+        }
+        for bad in ["3.51.2", "3.9.9", "3.51", "", "x"] {
+            let error = check_version(bad).expect_err(bad).to_string();
+            assert!(error.contains("3.51.3 or newer"), "{error}");
+        }
+    }
+}

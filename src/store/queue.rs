@@ -1,0 +1,154 @@
+//! Jobs claimed, given back and cancelled.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::checkpoints::{self, StoredCheckpoint};
+use super::error::{Corrupt, StoreError};
+use super::moves::{Head, Move};
+use super::open::Store;
+use super::run::RunKey;
+use super::{history, row};
+use crate::job::event::Event;
+use crate::job::status::{Status, StopReason};
+use crate::job::view::Job;
+
+/// What the log says of a job that waits again.
+const INTERRUPTED: &str = "the server stopped; goes on from the last checkpoint";
+
+/// A job that a worker may now train.
+#[derive(Debug)]
+pub struct Claim {
+    /// What to show with all that the run writes.
+    pub run: RunKey,
+    /// The job, as it is from now on: at the step of its checkpoint.
+    pub job: Job,
+    /// The events that were added.
+    pub events: Vec<Event>,
+    /// The id of the newest event: the run's first is the next.
+    pub last_event_id: u64,
+    /// Where to go on from, if it was begun before. Where that cannot be read the run has to fail.
+    pub checkpoint: Result<Option<StoredCheckpoint>, Corrupt>,
+}
+
+/// A client's wish to stop a job, and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cancelled {
+    /// The job, as it is now.
+    pub job: Job,
+    /// The events that were added: none unless the job was waiting.
+    pub events: Vec<Event>,
+}
+
+impl Store {
+    /// Gives the job that has waited longest to a worker; `None` where none waits.
+    ///
+    /// Figures past the job's checkpoint are deleted: those steps will be trained again. A job that cannot be read
+    /// fails, and the next one is taken.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn claim(&self, at: Timestamp) -> Result<Option<Claim>, StoreError> {
+        loop {
+            let mut tx = self.write().await?;
+            let id: Option<Uuid> =
+                sqlx::query_scalar("select id from jobs where status = 'queued' order by seq limit 1")
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            let Some(id) = id else { return Ok(None) };
+            let mut head = head(&mut tx, id).await?;
+            if let Err(StoreError::Corrupt(corrupt)) = row::get(&mut tx, id).await {
+                // It would stop the queue for ever.
+                let failed = Move::to(Status::Failed, at);
+                let failed = Move { stop_reason: Some(StopReason::Error), error: Some(corrupt.to_string()), ..failed };
+                failed.make(&mut tx, &mut head).await?;
+                tx.commit().await?;
+                continue;
+            }
+            let events = Move::to(Status::Running, at).make(&mut tx, &mut head).await?;
+            rewind(&mut tx, &mut head).await?;
+            // Read before the commit: a claim that fails later would leave a running job that nobody runs.
+            let checkpoint = match checkpoints::read(&mut tx, id).await {
+                Ok(checkpoint) => Ok(checkpoint),
+                Err(StoreError::Corrupt(corrupt)) => Err(corrupt),
+                Err(error) => return Err(error),
+            };
+            let job = row::get(&mut tx, id).await?;
+            tx.commit().await?;
+            let run = RunKey { job: id, attempt: head.attempt };
+            return Ok(Some(Claim { run, job, events, last_event_id: head.log.last(), checkpoint }));
+        }
+    }
+
+    /// Cancels a job that waits, and tells the run of one that is trained to stop. One that has ended, or is told
+    /// already, stays as it is. `None` where there is no such job.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn cancel(&self, id: Uuid, at: Timestamp) -> Result<Option<Cancelled>, StoreError> {
+        let mut tx = self.write().await?;
+        let Some(mut head) = Head::find(&mut tx, id).await? else { return Ok(None) };
+        let mut events = Vec::new();
+        if !head.status.is_final() && !head.cancel_requested {
+            sqlx::query("update jobs set cancel_requested = 1 where id = ?").bind(id).execute(&mut *tx).await?;
+        }
+        if head.status == Status::Queued {
+            events = Move::cancel(at).make(&mut tx, &mut head).await?;
+        }
+        let job = row::get(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(Some(Cancelled { job, events }))
+    }
+
+    /// Puts all running jobs back into the queue, each at its old place: for a server that starts, and so knows that
+    /// none is being trained. Those whose client had asked to stop them are cancelled. Returns those that wait again.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn requeue_running(&self, at: Timestamp) -> Result<Vec<Uuid>, StoreError> {
+        let mut tx = self.write().await?;
+        let running: Vec<Uuid> =
+            sqlx::query_scalar("select id from jobs where status = 'running' order by seq").fetch_all(&mut *tx).await?;
+        let mut waiting = Vec::new();
+        for id in running {
+            let mut head = head(&mut tx, id).await?;
+            give_back(&mut tx, &mut head, at).await?;
+            if head.status == Status::Queued {
+                waiting.push(id);
+            }
+        }
+        tx.commit().await?;
+        Ok(waiting)
+    }
+}
+
+/// A running job waits again, or is cancelled if its client has asked for that.
+pub(super) async fn give_back(
+    db: &mut SqliteConnection,
+    head: &mut Head,
+    at: Timestamp,
+) -> Result<Vec<Event>, StoreError> {
+    let back = if head.cancel_requested {
+        Move::cancel(at)
+    } else {
+        Move { detail: Some(INTERRUPTED), ..Move::to(Status::Queued, at) }
+    };
+    back.make(db, head).await
+}
+
+async fn head(db: &mut SqliteConnection, id: Uuid) -> Result<Head, StoreError> {
+    Head::find(db, id).await?.ok_or_else(|| StoreError::Internal(format!("job {id} is gone")))
+}
+
+/// Takes a claimed job back to its checkpoint: what was done after it is lost.
+async fn rewind(db: &mut SqliteConnection, head: &mut Head) -> Result<(), StoreError> {
+    let step = checkpoints::step(db, head.id).await?;
+    let metrics = history::rewind(db, head.id, step).await?;
+    let progress = row::get(db, head.id).await?.progress;
+    let step = u64::try_from(step).unwrap_or(0);
+    if progress.step > step {
+        head.record(db, &history::progress_at(&progress, step), &metrics).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! What a run writes. Each method checks, in the transaction in which it writes, that the run owns its job.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::checkpoints::{self, NewCheckpoint};
+use super::error::StoreError;
+use super::moves::{Head, Move};
+use super::open::Store;
+use super::weights::{self, NewWeights};
+use super::{history, models, queue};
+use crate::job::event::{Event, EventBody};
+use crate::job::status::{Status, StopReason};
+use crate::job::view::{LastMetrics, Progress};
+
+/// One claim of a job: what a run shows with all it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RunKey {
+    /// The job.
+    pub job: Uuid,
+    /// The claim's number, from 1.
+    pub attempt: u32,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// Events that are not yet written.
+    pub events: Vec<Event>,
+    /// How far the job came.
+    pub progress: Progress,
+    /// Its last figures.
+    pub metrics: LastMetrics,
+    /// The state it ends in.
+    pub status: Status,
+    /// Why it ends.
+    pub stop_reason: StopReason,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The weights of a job that succeeded; only of such a one, and always.
+    pub weights: Option<NewWeights>,
+}
+
+impl Store {
+    /// Whether the job's client has asked to stop it.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the run no longer owns the job; any failure of the database.
+    pub async fn cancel_requested(&self, run: RunKey) -> Result<bool, StoreError> {
+        let asked: Option<bool> =
+            sqlx::query_scalar("select cancel_requested from jobs where id = ? and attempt = ? and status = 'running'")
+                .bind(run.job)
+                .bind(run.attempt)
+                .fetch_optional(&self.readers)
+                .await?;
+        asked.ok_or(StoreError::Fenced)
+    }
+
+    /// Adds events to the job's log, their figures to its history, and says how far it is.
+    ///
+    /// Ids go on from the newest event's without a gap. Events of the types `state` and `done` come from the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::Internal`] where an event is not the
+    /// one that is due; any failure of the database.
+    pub async fn append(
+        &self,
+        run: RunKey,
+        events: &[Event],
+        progress: &Progress,
+        metrics: &LastMetrics,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let mut head = Head::owned(&mut tx, run).await?;
+        take(&mut tx, &mut head, events).await?;
+        head.record(&mut tx, progress, metrics).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Puts a checkpoint in the place of the job's former one, with all that [`append`](Self::append) does, at once.
+    ///
+    /// # Errors
+    /// As of [`append`](Self::append); the former checkpoint is then still there.
+    pub async fn save_checkpoint(
+        &self,
+        run: RunKey,
+        checkpoint: &NewCheckpoint,
+        events: &[Event],
+        progress: &Progress,
+        metrics: &LastMetrics,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let mut head = Head::owned(&mut tx, run).await?;
+        checkpoints::replace(&mut tx, run.job, checkpoint).await?;
+        take(&mut tx, &mut head, events).await?;
+        head.record(&mut tx, progress, metrics).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events
+    /// of that. Returns all events that were added, in order.
+    ///
+    /// A job that succeeded needs its checkpoint no more; any other keeps it.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::IllegalMove`] where the state is none
+    /// to end in, [`StoreError::Internal`] where an event is not the one that is due or weights are missing or too
+    /// many; any failure of the database.
+    pub async fn finish(&self, run: RunKey, finish: &Finish, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+        if finish.weights.is_some() != (finish.status == Status::Succeeded) {
+            return Err(StoreError::Internal(format!("weights are for a job that succeeded, not {}", finish.status)));
+        }
+        if !finish.status.is_final() {
+            return Err(StoreError::IllegalMove { from: Status::Running, to: finish.status });
+        }
+        let mut tx = self.write().await?;
+        let mut head = Head::owned(&mut tx, run).await?;
+        take(&mut tx, &mut head, &finish.events).await?;
+        head.record(&mut tx, &finish.progress, &finish.metrics).await?;
+        let mut end =
+            Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };
+        if let Some(new) = &finish.weights {
+            weights::keep(&mut tx, new).await?;
+            let version = models::add_version(&mut tx, &head, &new.sha256, at).await?;
+            end.weights = Some((new.sha256.clone(), version));
+            checkpoints::delete(&mut tx, run.job).await?;
+        }
+        let ends = end.make(&mut tx, &mut head).await?;
+        tx.commit().await?;
+        Ok(finish.events.iter().cloned().chain(ends).collect())
+    }
+
+    /// Gives the job back to the queue, at its old place, to go on later from its checkpoint; or cancels it, where its
+    /// client has asked for that meanwhile. Returns the events that were added.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the run no longer owns the job; any failure of the database.
+    pub async fn release(&self, run: RunKey, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+        let mut tx = self.write().await?;
+        let mut head = Head::owned(&mut tx, run).await?;
+        let events = queue::give_back(&mut tx, &mut head, at).await?;
+        tx.commit().await?;
+        Ok(events)
+    }
+}
+
+async fn take(db: &mut SqliteConnection, head: &mut Head, events: &[Event]) -> Result<(), StoreError> {
+    for event in events {
+        if matches!(event.body, EventBody::State(_) | EventBody::Done(_)) {
+            return Err(StoreError::Internal(format!("a run may not log a {} event", event.body.kind())));
+        }
+        head.log.take(db, event).await?;
+        history::keep(db, event).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The database itself.
+
+use super::*;
+
+#[tokio::test]
+async fn all_is_found_again() {
+    let house = House::new().await;
+    let trained = house.running().await;
+    house.succeed(trained, vec![1, 2]).await;
+    let running = house.running().await;
+    house.checkpoint_at(running, 10).await;
+    let waiting = house.submit().await;
+    let told = async |house: &House| {
+        let jobs = [trained.job, running.job, waiting];
+        (house.told(jobs[0]).await, house.told(jobs[1]).await, house.told(jobs[2]).await, house.models().await.unwrap())
+    };
+    let before = told(&house).await;
+    let house = house.reopen().await;
+    assert_eq!(told(&house).await, before);
+    assert_eq!(house.weights(&sha256(&[1, 2])).await.unwrap(), Some(vec![1, 2]));
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_on_the_disk() {
+    let house = House::new().await;
+    let pragma = async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(&house.writer).await.unwrap() };
+    assert_eq!(pragma("select synchronous from pragma_synchronous").await, 2, "full");
+    assert_eq!(pragma("select auto_vacuum from pragma_auto_vacuum").await, 2, "incremental");
+    assert_eq!(pragma("select foreign_keys from pragma_foreign_keys").await, 1);
+    assert_eq!(pragma("select journal_mode = 'wal' from pragma_journal_mode").await, 1);
+    assert!(sqlx::query("delete from jobs").execute(&house.readers).await.is_err(), "readers only read");
+    // What a server that is killed leaves behind: the files as they are, the log not folded in.
+    let id = house.submit().await;
+    let killed = tempfile::tempdir().unwrap();
+    for file in ["dojang.db", "dojang.db-wal"] {
+        std::fs::copy(house.dir.path().join(file), killed.path().join(file)).unwrap();
+    }
+    let store = Store::open(&killed.path().join("dojang.db")).await.unwrap();
+    assert_eq!(store.job(id).await.unwrap(), house.job(id).await.unwrap());
+}
+
+#[tokio::test]
+async fn it_says_whether_it_can_write() {
+    let house = House::new().await;
+    assert!(house.sqlite_version().starts_with("3."));
+    house.ping().await.unwrap();
+    house.submit().await;
+    // Another process that holds the lock; we do not wait for it here.
+    let other = Store::open(&house.dir.path().join("dojang.db")).await.unwrap();
+    house.sql("pragma busy_timeout = 0").await;
+    let lock = other.write().await.unwrap();
+    assert!(matches!(house.ping().await, Err(StoreError::Busy(_))));
+    assert!(matches!(house.insert_job(&new_job(&json!({}))).await, Err(StoreError::Busy(_))));
+    assert_eq!(house.jobs(&JobQuery { limit: 5, ..JobQuery::default() }).await.unwrap().data.len(), 1, "readers go on");
+    drop(lock);
+    other.close().await;
+    house.ping().await.unwrap();
+    house.close().await;
+    assert!(matches!(house.ping().await, Err(StoreError::Closed)));
+    assert!(matches!(house.job(Uuid::nil()).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dojang.db");
+    std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+    assert!(matches!(Store::open(&path).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(Store::open(&dir.path().join("no/such/dojang.db")).await, Err(StoreError::Database(_))));
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_dojang_is_refused() {
+    let house = House::new().await;
+    house
+        .sql(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (9999, 'later', true, x'00', 0)",
+        )
+        .await;
+    house.close().await;
+    assert!(matches!(Store::open(&house.dir.path().join("dojang.db")).await, Err(StoreError::Migrate(_))));
+}
+
+#[tokio::test]
+async fn a_number_too_large_for_a_row_is_not_cut() {
+    let house = House::new().await;
+    let run = house.running().await;
+    let error = house.append(run, &[metrics(run, 3, u64::MAX)], &progress(1), &figures(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Internal(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_half_way_leaves_nothing_behind() {
+    use futures_util::FutureExt as _;
+    let house = House::new().await;
+    let run = house.running().await;
+    let before = house.told(run.job).await;
+    for _ in 0..5 {
+        let checkpoint = new_checkpoint(10, 100);
+        let dropped = house.save_checkpoint(run, &checkpoint, &[], &progress(10), &figures(10)).now_or_never();
+        assert!(dropped.is_none(), "one poll is not enough to write");
+        let open = house.write().await.unwrap();
+        drop(open);
+    }
+    assert_eq!(house.told(run.job).await, before);
+    house.checkpoint_at(run, 10).await;
+}

@@ -1,0 +1,157 @@
+//! Lists, logs, histories and models, as readers see them.
+
+use super::*;
+
+async fn ids(house: &House, query: JobQuery) -> (Vec<Uuid>, bool) {
+    let page = house.jobs(&query).await.unwrap();
+    (page.data.iter().map(|job| job.id).collect(), page.has_more)
+}
+
+#[tokio::test]
+async fn jobs_are_listed_page_by_page_in_both_orders() {
+    let house = House::new().await;
+    let mut oldest = Vec::new();
+    for _ in 0..7 {
+        oldest.push(house.submit().await);
+    }
+    let newest: Vec<_> = oldest.iter().rev().copied().collect();
+    for (order, all) in [(Order::Newest, newest), (Order::Oldest, oldest)] {
+        let mut after = None;
+        let mut found = Vec::new();
+        loop {
+            let (page, has_more) = ids(&house, JobQuery { limit: 3, after, order, status: None }).await;
+            after = page.last().copied();
+            found.extend(page);
+            if !has_more {
+                break;
+            }
+        }
+        assert_eq!(found, all);
+        let whole = JobQuery { limit: 7, order, ..JobQuery::default() };
+        assert_eq!(ids(&house, whole).await, (all, false), "a full page need not be followed by more");
+        assert_eq!(ids(&house, JobQuery { after, ..whole }).await, (vec![], false));
+        assert_eq!(ids(&house, JobQuery { after: Some(Uuid::nil()), ..whole }).await, (vec![], false));
+        assert_eq!(ids(&house, JobQuery { limit: 0, ..whole }).await, (vec![], true));
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_listed_by_state() {
+    let house = House::new().await;
+    let succeeded = house.running().await;
+    house.succeed(succeeded, vec![1]).await;
+    let failed = house.running().await;
+    house.finish(failed, &end(Status::Failed, StopReason::Error, Some("x")), at(2)).await.unwrap();
+    let running = house.running().await;
+    let (first, cancelled, second) = (house.submit().await, house.submit().await, house.submit().await);
+    house.cancel(cancelled, at(3)).await.unwrap();
+    for (status, expected) in [
+        (Status::Queued, vec![second, first]),
+        (Status::Running, vec![running.job]),
+        (Status::Succeeded, vec![succeeded.job]),
+        (Status::Failed, vec![failed.job]),
+        (Status::Cancelled, vec![cancelled]),
+    ] {
+        let query = JobQuery { status: Some(status), limit: 10, ..JobQuery::default() };
+        assert_eq!(ids(&house, query).await, (expected, false), "{status}");
+        let after = JobQuery { after: Some(second), ..query };
+        assert!(!ids(&house, after).await.0.contains(&second));
+    }
+    for order in [Order::Newest, Order::Oldest] {
+        for job in house.jobs(&JobQuery { limit: 10, order, ..JobQuery::default() }).await.unwrap().data {
+            assert_eq!(job, house.get(job.id).await, "an element of the list is the job, with its place in the queue");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_read_from_any_event_on() {
+    let house = House::new().await;
+    let run = house.running().await;
+    let events: Vec<_> = (3..=40).map(|id| metrics(run, id, id)).collect();
+    house.append(run, &events, &progress(40), &figures(40)).await.unwrap();
+    let all = house.log(run.job).await;
+    assert_eq!(all.len(), 40);
+    for (after, limit, expected) in [(0, 2, &all[..2]), (2, 5, &all[2..7]), (38, 10, &all[38..]), (40, 10, &[][..])] {
+        assert_eq!(house.events(run.job, after, limit).await.unwrap(), expected);
+    }
+    assert!(house.events(run.job, u64::MAX, 10).await.unwrap().is_empty());
+    assert!(house.events(Uuid::nil(), 0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_history_says_what_the_events_said() {
+    let house = House::new().await;
+    let run = house.running().await;
+    let mut unknown = metrics(run, 4, 20);
+    if let EventBody::Metrics(metrics) = &mut unknown.body {
+        (metrics.loss, metrics.accuracy, metrics.samples_per_second) = (Some(f64::INFINITY), Some(f64::NAN), None);
+    }
+    let events = [metrics(run, 3, 10), unknown, epoch(run, 5, 1)];
+    house.append(run, &events, &progress(20), &figures(20)).await.unwrap();
+    let History { steps, epochs } = house.metrics(run.job).await.unwrap();
+    let (EventBody::Metrics(first), EventBody::Epoch(end)) = (&events[0].body, &events[2].body) else { panic!() };
+    let point = StepPoint {
+        step: 10,
+        epoch: 1,
+        loss: first.loss,
+        accuracy: first.accuracy,
+        learning_rate: Some(first.learning_rate),
+        samples_per_second: first.samples_per_second,
+        at: at(3),
+    };
+    assert_eq!(steps[0], point);
+    assert_eq!((steps[1].loss, steps[1].accuracy, steps[1].samples_per_second), (None, None, None));
+    let point = EpochPoint {
+        epoch: 1,
+        step: 10,
+        train_loss: end.train_loss,
+        train_accuracy: end.train_accuracy,
+        test_loss: end.test_loss,
+        test_accuracy: end.test_accuracy,
+        seconds: Some(end.seconds),
+        at: at(5),
+    };
+    assert_eq!(epochs, [point]);
+    assert_eq!(house.metrics(Uuid::nil()).await.unwrap(), History::default());
+}
+
+#[tokio::test]
+async fn versions_count_up_for_each_model() {
+    let house = House::new().await;
+    assert_eq!(house.newest_model().await.unwrap(), None);
+    let mut jobs = Vec::new();
+    for (i, model) in ["a", "b", "a", "a"].into_iter().enumerate() {
+        let job = house.submit_with(&json!({"model": model, "seed": i})).await;
+        let run = house.claimed().await.run;
+        house.succeed(run, vec![i as u8]).await;
+        jobs.push(job.id);
+    }
+    let models = house.models().await.unwrap();
+    let shape: Vec<_> = models
+        .iter()
+        .map(|m| (m.name.as_str(), m.latest_version, m.versions.iter().map(|v| (v.version, v.job)).collect::<Vec<_>>()))
+        .collect();
+    let a = vec![(3, jobs[3]), (2, jobs[2]), (1, jobs[0])];
+    assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "that with the newest version first");
+
+    let version = async |name, version| house.model_version(name, version).await.unwrap();
+    let newest = house.newest_model().await.unwrap().unwrap();
+    assert_eq!(version("a", None).await.as_ref(), Some(&newest));
+    assert_eq!(version("a", Some(3)).await.as_ref(), Some(&newest));
+    assert_eq!(version("a", Some(1)).await.map(|v| v.job), Some(jobs[0]));
+    for (name, number) in [("a", Some(4)), ("a", Some(0)), ("c", None)] {
+        assert_eq!(version(name, number).await, None);
+    }
+    assert_eq!((newest.spec.seed, newest.dataset.as_str(), newest.parameters), (3, "digits", 39_760));
+    assert_eq!((newest.test_accuracy, newest.created_at), (Some(0.75), at(9)));
+    assert_eq!(house.weights(&newest.weights_sha256).await.unwrap(), Some(vec![3]));
+    let shown = serde_json::to_value(&newest).unwrap();
+    assert_eq!((shown.get("spec"), shown["version"].as_u64()), (None, Some(3)));
+
+    house.sql("delete from model_versions where version = 3").await;
+    house.submit_with(&json!({"model": "a"})).await;
+    let run = house.claimed().await.run;
+    house.succeed(run, vec![9]).await;
+    assert_eq!(house.get(run.job).await.model_version, Some(4), "a version's number is not given again");
+}
