@@ -9,4 +9,11 @@
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
+mod command_line;
+mod dashboard;
+mod faults;
+mod harness;
 mod layering;
+mod main_job;
+mod restart;
+mod stream;
