@@ -63,9 +63,8 @@ fn training(c: &mut Criterion) {
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         for case in &cases {
-            let hidden = case.hidden.iter().flat_map(|&units| {
-                [LayerSpec::Affine(Affine { units }), LayerSpec::Relu(Relu {})]
-            });
+            let hidden =
+                case.hidden.iter().flat_map(|&units| [LayerSpec::Affine(Affine { units }), LayerSpec::Relu(Relu {})]);
             let layers: Vec<_> = hidden.chain([LayerSpec::Affine(Affine { units: 10 })]).collect();
             let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
             let settings = Settings {

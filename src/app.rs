@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::data::Library;
+use crate::data::fetch::Network;
+use crate::data::library::{Library, Options};
 use crate::http::{Api, Limits, Server, router};
 use crate::scheduler::Scheduler;
 use crate::serving::Models;
@@ -102,8 +103,11 @@ impl App {
         let data_dir = |error| AppError::DataDir { path: config.data_dir.clone(), error };
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(&config.data_dir.join("dojang.db")).await?;
-        let library = Library::new(config.data_dir.join("datasets"), config.mnist_dir.clone()).allow_fetch(config.fetch);
-        let library = Arc::new(library);
+        let library = Arc::new(Library::with_options(&Options {
+            datasets_dir: config.data_dir.join("datasets"),
+            mnist_dir: config.mnist_dir.clone(),
+            network: if config.fetch { Network::Allowed } else { Network::Forbidden },
+        }));
         let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
         let scheduler = Scheduler::new(store, library, config.threads, config.memory_budget);
         let listen = |error| AppError::Listen { addr: config.listen, error };

@@ -1,5 +1,18 @@
-//! Floor 1: datasets. Imports the engine alone; does its own file and network I/O, without tokio.
+//! Floor 1: datasets. Imports the engine alone; does its own file and network I/O, without tokio, so it blocks.
+//!
+//! 1. [`Dataset`]: what a dataset is
+//! 2. [`source`]: what a dataset's file provides, and the registry of those there are
+//! 3. [`mnist`], [`procedural`] over [`digits`]: the datasets, one file each
+//! 4. [`library`]: each loaded once for all jobs
+//! 5. [`idx`], [`fetch`]: a file format, and files from the network
 
 mod dataset;
+pub mod digits;
+pub mod fetch;
+pub mod idx;
+pub mod library;
+pub mod mnist;
+pub mod procedural;
+pub mod source;
 
 pub use dataset::{Dataset, DatasetInfo, Split};

@@ -8,24 +8,10 @@ use super::error::Problem;
 use super::jobs::{List, check_limit};
 use super::params::Params;
 use super::router::Api;
-use crate::data::{DatasetInfo, Listing};
+use crate::data::library::Listing;
 
-#[derive(Debug, Serialize)]
-pub(super) struct DatasetView {
-    #[serde(flatten)]
-    info: DatasetInfo,
-    available: bool,
-    detail: Option<String>,
-}
-
-impl From<Listing> for DatasetView {
-    fn from(listing: Listing) -> Self {
-        Self { info: listing.info, available: listing.available, detail: listing.detail }
-    }
-}
-
-pub(super) async fn list(State(api): State<Api>) -> Json<List<DatasetView>> {
-    Json(List::whole(api.scheduler.library().list().into_iter().map(DatasetView::from).collect()))
+pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {
+    Json(List::whole(api.scheduler.library().list()))
 }
 
 /// `?split=&offset=&limit=`

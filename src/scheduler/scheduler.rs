@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
-use crate::data::Library;
+use crate::data::library::Library;
 use crate::job::fault::Faults;
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
@@ -92,7 +92,7 @@ impl Scheduler {
         }
         let datasets = self.library().infos();
         let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })?;
-        self.library().check_available(&plan.spec().dataset.name).map_err(|error| {
+        self.library().check(&plan.spec().dataset.name).map_err(|error| {
             Faults(vec![crate::job::fault::Pointer::root().at("dataset").at("name").fault(error.to_string())])
         })?;
         let new =

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use uuid::Uuid;
 
-use crate::data::Library;
+use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::model::Model;
 use crate::engine::network::Network;

@@ -4,12 +4,10 @@
 
 use std::time::Duration;
 
-use chromiumoxide::browser::{Browser, BrowserConfig};
-use chromiumoxide::cdp::browser_protocol::input::{
-    DispatchMouseEventParams, DispatchMouseEventType, MouseButton,
-};
-use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
 use chromiumoxide::Page;
+use chromiumoxide::browser::{Browser, BrowserConfig};
+use chromiumoxide::cdp::browser_protocol::input::{DispatchMouseEventParams, DispatchMouseEventType, MouseButton};
+use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -61,8 +59,14 @@ async fn the_page_shows_training_and_reads_a_drawing() {
         .user_data_dir(profile.path())
         .no_sandbox()
         .window_size(1280, 900)
-        .args(["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-               "--disable-component-update", "--disable-sync"])
+        .args([
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
         .build()
         .expect("a configuration");
     let (mut browser, mut handler) = Browser::launch(config).await.expect("Chromium starts");
@@ -93,7 +97,8 @@ async fn the_page_shows_training_and_reads_a_drawing() {
     let [x, y, width, height]: [f64; 4] = page.evaluate(place).await.expect("a place").into_value().expect("numbers");
     mouse(&page, DispatchMouseEventType::MousePressed, x + width * 0.5, y + height * 0.2).await;
     for i in 0..=20 {
-        mouse(&page, DispatchMouseEventType::MouseMoved, x + width * 0.5, y + height * (0.2 + 0.03 * f64::from(i))).await;
+        mouse(&page, DispatchMouseEventType::MouseMoved, x + width * 0.5, y + height * (0.2 + 0.03 * f64::from(i)))
+            .await;
     }
     mouse(&page, DispatchMouseEventType::MouseReleased, x + width * 0.5, y + height * 0.8).await;
     until(&page, "probabilities", "/\\d+([.,]\\d+)? ?%/.test(document.body.innerText)").await;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dojang::app::{App, Config};
-use dojang::data::{digits, idx};
+use dojang::data::digits;
+use dojang::data::idx::Idx;
 use futures_util::StreamExt;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -18,8 +19,10 @@ pub(crate) fn small_mnist(folder: &Path) -> PathBuf {
     for (part, split, count) in [("train", digits::Split::Train, 600), ("t10k", digits::Split::Test, 100)] {
         let images = digits::generate(count, split, 7);
         let file = |kind: &str| folder.join(format!("{part}-{kind}-ubyte"));
-        std::fs::write(file("images-idx3"), idx::write(&[count, 28, 28], &images.pixels)).expect("a file");
-        std::fs::write(file("labels-idx1"), idx::write(&[count], &images.labels)).expect("a file");
+        let images_file = Idx { axes: vec![count, 28, 28], values: images.pixels };
+        let labels_file = Idx { axes: vec![count], values: images.labels };
+        std::fs::write(file("images-idx3"), images_file.to_bytes()).expect("a file");
+        std::fs::write(file("labels-idx1"), labels_file.to_bytes()).expect("a file");
     }
     folder
 }

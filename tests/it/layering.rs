@@ -56,7 +56,11 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
         let text = fs::read_to_string(file).expect("a source file");
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
-    files.into_iter().map(|file| (room(&file), file.clone(), read(&file))).filter(|(room, ..)| room != "lib" && room != "main").collect()
+    files
+        .into_iter()
+        .map(|file| (room(&file), file.clone(), read(&file)))
+        .filter(|(room, ..)| room != "lib" && room != "main")
+        .collect()
 }
 
 /// The names that follow `prefix` in a text.

@@ -54,7 +54,10 @@ async fn a_job_from_post_to_predict() {
     let predictions = bulk["predictions"].as_array().expect("a list");
     let hits = samples.iter().zip(predictions).filter(|(sample, answer)| sample["label"] == answer["label"]).count();
     assert_eq!(hits, (accuracy * 100.0).round() as usize);
-    let raw: Vec<u8> = images.iter().flat_map(|image| image.as_array().expect("a list").iter().map(|p| p.as_u64().expect("a byte") as u8)).collect();
+    let raw: Vec<u8> = images
+        .iter()
+        .flat_map(|image| image.as_array().expect("a list").iter().map(|p| p.as_u64().expect("a byte") as u8))
+        .collect();
     let octets = site.client.request("POST", "/predict").header("content-type", "application/octet-stream").body(raw);
     let octets: Value = octets.send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!(octets["predictions"], bulk["predictions"]);

@@ -74,7 +74,8 @@ async fn streams_end_at_shutdown_and_the_job_goes_on_after_it() {
     let rest = Stream::open(&site.client, &id, Some(last)).await.rest().await;
     seen.extend(rest);
     assert!(seen.iter().enumerate().all(|(i, frame)| frame.id == i as u64 + 1));
-    let attempts: Vec<_> = seen.iter().filter(|f| f.data["status"] == "running").map(|f| f.data["attempt"].clone()).collect();
+    let attempts: Vec<_> =
+        seen.iter().filter(|f| f.data["status"] == "running").map(|f| f.data["attempt"].clone()).collect();
     assert_eq!(attempts, [1, 2]);
     // The control was never interrupted.
     let control = site.client.submit(&spec).await;
