@@ -5,9 +5,6 @@ use super::source::{Availability, DataError, Source};
 use super::{Dataset, DatasetInfo, Split};
 use crate::engine::shape::Shape;
 
-/// The seed of the images that everyone gets. Changing it changes every result ever computed on them.
-const SEED: u64 = 0;
-
 /// Drawn images, so many of them.
 #[derive(Debug)]
 pub struct Procedural {
@@ -18,7 +15,7 @@ pub struct Procedural {
 impl Procedural {
     /// As many as MNIST has.
     pub fn digits() -> Self {
-        Self { train: 60_000, test: 10_000 }
+        Self { train: digits::TRAIN, test: digits::TEST }
     }
 }
 
@@ -41,7 +38,7 @@ impl Source for Procedural {
 
     fn load(&self) -> Result<Dataset, DataError> {
         let draw = |count, split| -> Split {
-            let Images { pixels, labels } = digits::generate(count, split, SEED);
+            let Images { pixels, labels } = digits::generate(count, split, digits::SEED);
             Split { inputs: pixels, labels: labels.into_iter().map(u16::from).collect() }
         };
         let (train, test) = (draw(self.train, digits::Split::Train), draw(self.test, digits::Split::Test));

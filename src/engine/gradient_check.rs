@@ -50,7 +50,7 @@ fn compare(network: &Network, loss: &dyn Loss, parameters: &[f32], x: &[f32], la
     let mut p: Vec<f64> = parameters.iter().map(|v| f64::from(*v)).collect();
     let mut x = Array2::from_shape_fn((n, samples.width()), |(i, j)| f64::from(x[i * samples.width() + j]));
     let mean_loss =
-        |p: &[f64], x: ArrayView2<'_, f64>| loss.reference(network.reference(p, x).view(), labels) / n as f64;
+        |p: &[f64], x: ArrayView2<'_, f64>| loss.reference(network.reference(p, &x).view(), labels) / n as f64;
 
     let mut errors = Vec::new();
     for Tensor { name, range, .. } in network.tensors() {
@@ -132,7 +132,7 @@ pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed
         layout.input(shard, rows).copy_from_slice(x);
         network.forward(&parameters, &layout, shard, rows);
         let x = Array2::from_shape_fn((rows, width), |(i, j)| f64::from(x[i * width + j]));
-        let exact = network.reference(&p, x.view());
+        let exact = network.reference(&p, &x.view());
         for (fast, exact) in layout.output_values(shard, rows).iter().zip(&exact) {
             let error = (f64::from(*fast) - exact).abs() / exact.abs().max(1.0);
             assert!(error < 1e-5, "{layers:?} on {n} × {input}, seed {seed}: {fast} instead of {exact}");

@@ -213,7 +213,7 @@ impl Network {
     }
 
     /// The forward pass in `f64` by each layer's plain formula: the oracle of the fast one. `x` is `[N, inputs]`.
-    pub fn reference(&self, parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64> {
+    pub fn reference(&self, parameters: &[f64], x: &ArrayView2<'_, f64>) -> Array2<f64> {
         self.nodes.iter().fold(x.to_owned(), |x, node| node.layer.reference(&parameters[node.range.clone()], x.view()))
     }
 }

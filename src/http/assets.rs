@@ -28,7 +28,11 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
     // Names carry no hash, so a browser asks each time and mostly hears "not modified".
     let tag = format!("\"{}\"", metadata.sha256_hash().iter().map(|b| format!("{b:02x}")).collect::<String>());
     let cached = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "no-cache".into())];
-    if headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).is_some_and(|known| known.contains(&tag)) {
+    if headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| known.contains(&tag))
+    {
         return (StatusCode::NOT_MODIFIED, cached).into_response();
     }
     (cached, [(header::CONTENT_TYPE, metadata.mimetype())], data).into_response()

@@ -19,8 +19,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let header = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type =
-            header.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+        let content_type = header.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         Ok(Self { content_type, bytes })
     }

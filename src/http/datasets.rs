@@ -59,7 +59,9 @@ pub(super) async fn samples(
     let dataset = match loaded {
         Ok(Ok(dataset)) => dataset,
         Ok(Err(error)) => return Err(Problem::not_found(format!("the dataset cannot be loaded: {error}"))),
-        Err(_) => return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load")),
+        Err(_) => {
+            return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load"));
+        }
     };
     let split = match params.split {
         Part::Train => &dataset.train,

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::job::fault::{Fault, Faults};
 use crate::scheduler::SubmitError;
-use crate::serving::input::{InputError, InputFault};
 use crate::serving::ServeError;
+use crate::serving::input::{InputError, InputErrorKind};
 use crate::store::StoreError;
 
 /// What a client is told of an error.
@@ -122,11 +122,11 @@ impl From<ServeError> for Problem {
 
 impl From<InputError> for Problem {
     fn from(error: InputError) -> Self {
-        let status = match error.fault {
-            InputFault::Malformed => StatusCode::BAD_REQUEST,
-            InputFault::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
-            InputFault::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            InputFault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        let status = match error.kind {
+            InputErrorKind::Malformed => StatusCode::BAD_REQUEST,
+            InputErrorKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            InputErrorKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            InputErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
         let errors = error.pointer.map(|pointer| Fault { pointer, detail: error.detail.clone() });
         Self::new(status, error.detail).with(errors.into_iter().collect())

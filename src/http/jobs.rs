@@ -67,7 +67,10 @@ pub(super) fn check_limit(limit: u32, most: u32) -> Result<(), Problem> {
     Err(Problem::bad_request(format!("the query string: `limit` {limit} is not within 1 to {most}")))
 }
 
-pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Result<Json<List<Job>>, Problem> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<List<Job>>, Problem> {
     check_limit(params.limit, 200)?;
     let order = match params.order {
         Direction::Desc => Order::Newest,

@@ -11,7 +11,7 @@ use super::params::Params;
 use super::router::Api;
 use crate::engine::loss::argmax;
 use crate::serving::Selector;
-use crate::serving::input::{Decoded, PixelRange};
+use crate::serving::input::{Format, PixelRange, Preprocessing, decode};
 
 /// `?model=&pixel_range=&return_input=`
 #[derive(Debug, Deserialize)]
@@ -43,10 +43,10 @@ struct ModelView {
 #[derive(Debug, Serialize)]
 struct InputView {
     count: usize,
-    format: &'static str,
-    pixel_range: PixelRange,
+    format: Format,
+    pixel_range: Option<PixelRange>,
     assumed: bool,
-    preprocessing: &'static str,
+    preprocessing: Preprocessing,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +66,7 @@ pub(super) async fn predict(
     let served = api.models.resolve(selector.as_ref()).await?;
     let model = served.clone();
     let work = move || {
-        let decoded = Decoded::read(body.content_type.as_deref(), &body.bytes, model.input(), params.pixel_range)?;
+        let decoded = decode(&body.bytes, body.content_type.as_deref(), params.pixel_range, model.input())?;
         let probabilities = model.infer(&decoded.inputs);
         Ok::<_, Problem>((decoded, probabilities))
     };

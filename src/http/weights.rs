@@ -62,7 +62,10 @@ pub(super) async fn download(
 
 fn is_known(headers: &HeaderMap, sha256: &str) -> bool {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    known.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"')).any(|tag| tag == sha256 || tag == "*")
+    known
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
+        .any(|tag| tag == sha256 || tag == "*")
 }
 
 fn not_modified(sha256: &str) -> Response {

@@ -25,7 +25,8 @@ fn members_of(
     faults: &mut Vec<Fault>,
 ) -> Value {
     for key in members.keys() {
-        if !fields.iter().any(|field| field.name == key) && !(tag.is_some() && key == "type") {
+        let is_tag = tag.is_some() && key == "type";
+        if !is_tag && !fields.iter().any(|field| field.name == key) {
             let known = suggestion(key, fields.iter().map(|field| field.name));
             faults.push(place.at(key).fault(format!("unknown field `{key}`{known}")));
         }

@@ -1,6 +1,7 @@
 //! Floor 4: the life of jobs, from the queue to their weights.
 //!
 //! - [`hub`]: events on their way to whoever listens; always persisted first
+//! - [`Scheduler`] (`state`): takes jobs in, keeps the workers, stops what is to be stopped
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
 //! - `cores`: how the training cores are shared
@@ -10,8 +11,8 @@ mod cores;
 pub mod hub;
 mod record;
 mod run;
-mod scheduler;
+mod state;
 mod watch;
 pub mod worker;
 
-pub use scheduler::{Scheduler, SubmitError};
+pub use state::{Scheduler, SubmitError};

@@ -12,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, Stop};
 use super::hub::Hub;
-use super::watch::Message;
+use super::watch::{Message, Standing};
 use crate::engine::checkpoint::Checkpoint;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
-use crate::job::view::{LastMetrics, Progress};
 use crate::store::{NewCheckpoint, RunKey, Store, StoreError};
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
@@ -51,7 +50,7 @@ pub(super) struct Recorder {
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<Event>,
-    standing: Option<(Progress, LastMetrics)>,
+    standing: Option<Standing>,
 }
 
 impl Recorder {
@@ -60,7 +59,7 @@ impl Recorder {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages = Vec::new();
-        let mut standing = (Progress::default(), LastMetrics::default());
+        let mut standing = Standing::default();
         loop {
             tokio::select! {
                 received = inbox.recv_many(&mut messages, 256) => {
@@ -92,19 +91,19 @@ impl Recorder {
         }
     }
 
-    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut (Progress, LastMetrics)) -> Result<(), Lost> {
+    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
         let mut batch = Batch::default();
         for message in messages.drain(..) {
             match message {
-                Message::Event { body, progress, metrics } => {
+                Message::Event { body, standing } => {
                     batch.events.push(self.event(body));
-                    batch.standing = Some((progress, metrics));
+                    batch.standing = Some(*standing);
                 }
                 Message::Checkpoint { state, epoch, trained_seconds } => {
                     let mut ready = std::mem::take(&mut batch);
                     *last = ready.standing.take().unwrap_or_else(|| last.clone());
-                    last.0.step = state.position.step;
-                    last.0.epoch = last.0.epoch.max(epoch);
+                    last.progress.step = state.position.step;
+                    last.progress.epoch = last.progress.epoch.max(epoch);
                     self.save(ready.events, *state, epoch, trained_seconds, last).await?;
                 }
             }
@@ -112,7 +111,7 @@ impl Recorder {
         if let Some(standing) = batch.standing {
             let events = batch.events;
             let (store, run) = (self.store.clone(), self.run);
-            self.insist(|| store.append(run, &events, &standing.0, &standing.1)).await?;
+            self.insist(|| store.append(run, &events, &standing.progress, &standing.metrics)).await?;
             *last = standing;
             self.hub.publish(events);
         }
@@ -125,7 +124,7 @@ impl Recorder {
         state: Checkpoint,
         epoch: u64,
         trained_seconds: f64,
-        standing: &(Progress, LastMetrics),
+        standing: &Standing,
     ) -> Result<(), Lost> {
         let step = state.position.step;
         let encoded = tokio::task::spawn_blocking(move || {
@@ -139,7 +138,7 @@ impl Recorder {
         events.push(self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 })));
         let checkpoint = NewCheckpoint { bytes, sha256, step, trained_seconds };
         let (store, run) = (self.store.clone(), self.run);
-        self.insist(|| store.save_checkpoint(run, &checkpoint, &events, &standing.0, &standing.1)).await?;
+        self.insist(|| store.save_checkpoint(run, &checkpoint, &events, &standing.progress, &standing.metrics)).await?;
         self.hub.publish(events);
         Ok(())
     }

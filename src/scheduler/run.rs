@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
-use super::watch::{Frame, Halt, Message, Watch};
+use super::watch::{Frame, Halt, Message, Standing, Watch};
 use crate::data::Dataset;
 use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
@@ -18,7 +18,7 @@ use crate::engine::train::{Data, Outcome, Trainer, steps_per_epoch};
 use crate::job::event::{Alert, EventBody};
 use crate::job::plan::{Plan, Premises};
 use crate::job::status::StopReason;
-use crate::job::view::{Job, LastMetrics, Progress};
+use crate::job::view::{Job, Progress};
 use crate::store::StoredCheckpoint;
 
 /// What a run starts from.
@@ -46,15 +46,8 @@ pub(super) enum Ending {
     Failed { reason: StopReason, error: String },
 }
 
-/// Where the job stands at the end of a run.
-#[derive(Debug, Clone)]
-pub(super) struct Standing {
-    pub(super) progress: Progress,
-    pub(super) metrics: LastMetrics,
-}
-
 /// Runs a job. A panic is a failed job, never a dead server.
-pub(super) fn run(start: Start, library: &Library) -> Ending {
+pub(super) fn run(start: &Start, library: &Library) -> Ending {
     let id = start.job.id;
     catch_unwind(AssertUnwindSafe(|| attempt(start, library))).unwrap_or_else(|panic| {
         let text = panic
@@ -71,7 +64,7 @@ fn failed(error: impl Into<String>) -> Ending {
     Ending::Failed { reason: StopReason::Error, error: error.into() }
 }
 
-fn attempt(start: Start, library: &Library) -> Ending {
+fn attempt(start: &Start, library: &Library) -> Ending {
     let spec = start.job.spec.clone();
     let dataset = match library.load(&spec.dataset.name) {
         Ok(dataset) => dataset,
@@ -85,7 +78,7 @@ fn attempt(start: Start, library: &Library) -> Ending {
     }
 }
 
-fn train(start: Start, plan: Plan, dataset: &Dataset) -> Ending {
+fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
     let spec = plan.spec();
     let data = Data {
         train: dataset.train.samples(spec.dataset.train_limit),
@@ -114,7 +107,8 @@ fn train(start: Start, plan: Plan, dataset: &Dataset) -> Ending {
         Ok(trainer) => trainer,
         Err(error) => return failed(error.to_string()),
     };
-    let standing = (Progress { step: trainer.step(), ..start.job.progress.clone() }, start.job.metrics.clone());
+    let progress = Progress { step: trainer.step(), ..start.job.progress.clone() };
+    let standing = Standing { progress, metrics: start.job.metrics.clone() };
     let mut watch = Watch::new(frame, &start.control, &start.share, &start.outbox, standing);
     let ending = drive(&mut trainer, &mut watch, data);
     let parameters = trainer.parameters().to_vec();
@@ -160,8 +154,9 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>) -> Dr
                     return diverged(watch, trainer.step());
                 }
                 let test = pool.install(|| trainer.evaluate(data.test));
-                (watch.metrics.test_loss, watch.metrics.test_accuracy) = (test.mean_loss(), test.accuracy());
-                watch.progress.step = trainer.step();
+                watch.standing.metrics.test_loss = test.mean_loss();
+                watch.standing.metrics.test_accuracy = test.accuracy();
+                watch.standing.progress.step = trainer.step();
                 return Driven::Trained(StopReason::MaxSeconds);
             }
             (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
@@ -188,10 +183,10 @@ fn diverged(watch: &Watch<'_>, step: u64) -> Driven {
 }
 
 fn standing_of(watch: Watch<'_>, completed: bool) -> Standing {
-    let mut progress = watch.progress;
-    progress.eta_seconds = None;
+    let mut standing = watch.standing;
+    standing.progress.eta_seconds = None;
     if completed {
-        progress.fraction = 1.0;
+        standing.progress.fraction = 1.0;
     }
-    Standing { progress, metrics: watch.metrics }
+    standing
 }

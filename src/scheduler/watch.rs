@@ -16,17 +16,16 @@ use crate::job::view::{LastMetrics, Progress};
 #[derive(Debug)]
 pub(super) enum Message {
     /// Something happened.
-    Event {
-        body: EventBody,
-        progress: Progress,
-        metrics: LastMetrics,
-    },
+    Event { body: EventBody, standing: Box<Standing> },
     /// A state to save.
-    Checkpoint {
-        state: Box<Checkpoint>,
-        epoch: u64,
-        trained_seconds: f64,
-    },
+    Checkpoint { state: Box<Checkpoint>, epoch: u64, trained_seconds: f64 },
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standing {
+    pub(super) progress: Progress,
+    pub(super) metrics: LastMetrics,
 }
 
 /// Why training stopped before its end.
@@ -65,8 +64,7 @@ pub(super) struct Watch<'a> {
     threads: usize,
     /// Why the last `run` was stopped.
     pub(super) halt: Option<Halt>,
-    pub(super) progress: Progress,
-    pub(super) metrics: LastMetrics,
+    pub(super) standing: Standing,
 }
 
 impl<'a> Watch<'a> {
@@ -75,7 +73,7 @@ impl<'a> Watch<'a> {
         control: &'a Control,
         share: &'a Share,
         outbox: &'a mpsc::Sender<Message>,
-        standing: (Progress, LastMetrics),
+        standing: Standing,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -89,8 +87,7 @@ impl<'a> Watch<'a> {
             window_began: now,
             threads: 0,
             halt: None,
-            progress: standing.0,
-            metrics: standing.1,
+            standing,
         }
     }
 
@@ -120,7 +117,7 @@ impl<'a> Watch<'a> {
 
     /// Hands an event to the recorder.
     pub(super) fn tell(&self, body: EventBody) {
-        self.send(Message::Event { body, progress: self.progress.clone(), metrics: self.metrics.clone() });
+        self.send(Message::Event { body, standing: Box::new(self.standing.clone()) });
     }
 
     /// Waits while the recorder is behind: training never runs ahead of what is persisted by more than the outbox.
@@ -134,7 +131,7 @@ impl<'a> Watch<'a> {
     fn advance(&mut self, step: u64, samples: u64) {
         let seconds = self.window_began.elapsed().as_secs_f64();
         self.window_began = Instant::now();
-        let progress = &mut self.progress;
+        let progress = &mut self.standing.progress;
         let steps = step.saturating_sub(progress.step);
         progress.step = step;
         progress.epoch = step.div_ceil(self.frame.steps_per_epoch);
@@ -173,21 +170,23 @@ impl Observer for Watch<'_> {
         let body = match event {
             TrainEvent::Metrics { step, epoch, window, learning_rate } => {
                 self.advance(step, window.samples);
-                (self.metrics.loss, self.metrics.accuracy) = (window.mean_loss(), window.accuracy());
+                (self.standing.metrics.loss, self.standing.metrics.accuracy) = (window.mean_loss(), window.accuracy());
                 EventBody::Metrics(Metrics {
                     step,
                     epoch,
                     loss: window.mean_loss(),
                     accuracy: window.accuracy(),
                     learning_rate,
-                    samples_per_second: self.progress.samples_per_second,
-                    fraction: self.progress.fraction,
-                    eta_seconds: self.progress.eta_seconds,
+                    samples_per_second: self.standing.progress.samples_per_second,
+                    fraction: self.standing.progress.fraction,
+                    eta_seconds: self.standing.progress.eta_seconds,
                 })
             }
             TrainEvent::Epoch { step, epoch, train, test } => {
-                (self.metrics.train_loss, self.metrics.train_accuracy) = (train.mean_loss(), train.accuracy());
-                (self.metrics.test_loss, self.metrics.test_accuracy) = (test.mean_loss(), test.accuracy());
+                (self.standing.metrics.train_loss, self.standing.metrics.train_accuracy) =
+                    (train.mean_loss(), train.accuracy());
+                (self.standing.metrics.test_loss, self.standing.metrics.test_accuracy) =
+                    (test.mean_loss(), test.accuracy());
                 let seconds = self.epoch_began.elapsed().as_secs_f64();
                 self.epoch_began = Instant::now();
                 self.window_began = Instant::now();

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::Scheduler;
 use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
-use super::run::{Ending, Standing, Start, run};
+use super::run::{Ending, Start, run};
+use super::watch::Standing;
 use crate::engine::checkpoint::all_finite;
 use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::status::{Status, StopReason};
@@ -108,7 +109,10 @@ impl Scheduler {
         let library = self.library().clone();
         let thread = std::thread::Builder::new().name(format!("run-{}", start.job.id.simple()));
         let started = thread.spawn(move || {
-            let _ = sender.send(run(start, &library));
+            let ending = run(&start, &library);
+            // Hangs up on the recorder and gives the cores back before anyone hears of the end.
+            drop(start);
+            let _ = sender.send(ending);
         });
         if let Err(error) = started {
             tracing::error!(%error, "failed to start a training thread");
@@ -140,9 +144,7 @@ impl Scheduler {
                     ended(Status::Failed, StopReason::Diverged, error, None, Some(standing), job)
                 }
             }
-            Ending::Cancelled(standing) => {
-                ended(Status::Cancelled, StopReason::User, None, None, Some(standing), job)
-            }
+            Ending::Cancelled(standing) => ended(Status::Cancelled, StopReason::User, None, None, Some(standing), job),
             Ending::Failed { reason, error } => ended(Status::Failed, reason, Some(error), None, None, job),
         };
         let events = recorder.insist(|| self.store().finish(recorder.run, &finish, Timestamp::now())).await?;
@@ -167,7 +169,8 @@ fn ended(
     standing: Option<Standing>,
     job: &Job,
 ) -> Finish {
-    let standing = standing.unwrap_or_else(|| Standing { progress: job.progress.clone(), metrics: job.metrics.clone() });
+    let standing =
+        standing.unwrap_or_else(|| Standing { progress: job.progress.clone(), metrics: job.metrics.clone() });
     Finish {
         events: vec![],
         progress: standing.progress,

@@ -60,7 +60,9 @@ impl FromStr for Selector {
     fn from_str(text: &str) -> Result<Self, ServeError> {
         let bad = |what: String| ServeError::BadSelector(format!("the model selector: {what}"));
         if let Some(id) = text.strip_prefix("job:") {
-            return Uuid::try_parse(id).map(Self::Job).map_err(|_| bad(format!("`{}` is no job's id", id.escape_debug())));
+            return Uuid::try_parse(id)
+                .map(Self::Job)
+                .map_err(|_| bad(format!("`{}` is no job's id", id.escape_debug())));
         }
         let (name, version) = match text.split_once('@') {
             None => (text, None),

@@ -7,8 +7,8 @@
 //!
 //! The deformations must vary much, for a model to read what it has never seen; but what is strange in many ways at once
 //! is no digit any more. So every normal variate is cut ([`LIMIT`]), and so is their joint tail ([`STRANGENESS`]), by
-//! drawing again. That costs a model next to nothing of what it reads of real handwriting, and takes away a third of the
-//! images that it misreads here; less variation throughout would cost it a percent of real handwriting.
+//! drawing again. Measured once each, on one seed: a tight joint cut (17) halved what a convnet misreads here, and cost it
+//! 0.1 % of MNIST; cutting every variate at 2 sds instead cost about half a percent of MNIST.
 
 use std::f64::consts::TAU;
 

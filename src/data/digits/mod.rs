@@ -1,28 +1,28 @@
 //! `digits`: handwritten-looking digits, drawn by strokes, so that dojang has data wherever it runs.
 //!
 //! No font and no image is in here, only tables of how people write: for each digit several ways (allographs), for each
-//! way several variants of its strokes ([`tables`]). An image is drawn in four steps:
+//! way several variants of its strokes (`tables`). An image is drawn in four steps:
 //!
 //! | step | what happens |
 //! | --- | --- |
-//! | [`glyph`] | the tables are read |
-//! | [`hand`] | a random hand chooses and blends control points, and deforms the plane |
-//! | [`pen`] | Catmull–Rom splines through them, of varying breadth |
-//! | [`render`] | anti-aliased by distance to the stroke, fitted in 20×20, centred by mass in 28×28, as MNIST was |
+//! | `glyph` | the tables are read |
+//! | `hand` | a random hand chooses and blends control points, and deforms the plane |
+//! | `pen` | Catmull–Rom splines through them, of varying breadth |
+//! | `render` | anti-aliased by distance to the stroke, fitted in 20×20, centred by mass in 28×28, as MNIST was |
 //!
 //! **Image `i` of a split is a pure function of `(seed, split, i)`**: it does not depend on how many images are drawn,
 //! nor on the number of threads. All arithmetic is IEEE 754's basic operations and `libm`'s functions, so it does not
 //! depend on the machine either.
 //!
-//! What it is worth is measured: a model trained on these images alone is tested on MNIST's.
+//! What it is worth is measured: a model trained on these images alone reads MNIST's test set with 94.4 % (784-50-10,
+//! SGD; three seeds 94.0–94.9) and 97.2 % (SimpleConvNet, Adam at a constant rate, 5 epochs; 96.9–97.5), or 97.7 % when
+//! the rate falls linearly to 0 (two seeds, 97.65 and 97.82). Of the test split here they read 94.9 %, 97.5 % and 97.8 %.
 
 mod glyph;
 mod hand;
 mod pen;
 mod render;
 mod tables;
-
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -34,8 +34,8 @@ use render::SIDE;
 pub const TRAIN: usize = 60_000;
 /// Images in the test split.
 pub const TEST: usize = 10_000;
-/// The seed of the dataset that everyone gets from [`load`].
-const SEED: u64 = 28;
+/// The seed of the images that everyone gets. Changing it changes every result ever computed on them.
+pub const SEED: u64 = 28;
 /// Images a thread draws before it looks for other work: enough to make that cheap.
 const GRAIN: usize = 64;
 
@@ -56,22 +56,6 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// `count` digits, 0–9.
     pub labels: Vec<u8>,
-}
-
-/// The dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digits {
-    /// [`TRAIN`] images.
-    pub train: Images,
-    /// [`TEST`] images.
-    pub test: Images,
-}
-
-/// The dataset: drawn at the first call, kept for all later ones.
-pub fn load() -> &'static Digits {
-    static DIGITS: OnceLock<Digits> = OnceLock::new();
-    DIGITS
-        .get_or_init(|| Digits { train: generate(TRAIN, Split::Train, SEED), test: generate(TEST, Split::Test, SEED) })
 }
 
 /// Draws the first `count` images of a split, on all threads of the current rayon pool.
@@ -112,7 +96,7 @@ mod tests {
     }
     // These change with every change of a glyph or a constant: pin them anew, and measure anew what it is worth.
     const LABELS: [u8; 16] = [8, 7, 6, 2, 8, 0, 1, 1, 3, 0, 3, 7, 5, 4, 4, 5];
-    const CHECKSUMS: (u64, u64) = (10800866189889332780, 4141592802825016383);
+    const CHECKSUMS: (u64, u64) = (0x2ce92e8f76e3c814, 0x70d11bb429274cd7);
 
     #[test]
     fn an_image_depends_on_its_index_alone() {
@@ -155,8 +139,8 @@ mod tests {
             let size = [0, 1].map(|axis| high[axis] - low[axis] + 1);
             assert!(size.iter().all(|size| *size <= 20), "the ink is {size:?}");
             assert!(*size.iter().max().unwrap() >= 19, "the ink is only {size:?}");
-            for axis in 0..2 {
-                assert!((moment[axis] / mass - 14.0).abs() < 1.0, "the centre of mass is off by more than a pixel");
+            for moment in moment {
+                assert!((moment / mass - 14.0).abs() < 1.0, "the centre of mass is off by more than a pixel");
             }
             assert!(mass > 255.0 * 20.0 && mass < 255.0 * 300.0, "{mass}");
         }

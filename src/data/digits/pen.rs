@@ -10,13 +10,13 @@ pub(super) struct Nib {
     pub(super) radius: f64,
 }
 
-/// Straight pieces per span between two control points; at 20 pixels' height they are shorter than a pixel.
+/// Straight pieces per span between two control points; at 20 pixels' height they are a pixel or two long.
 const PIECES: usize = 4;
 
 /// How the pressure varies along a stroke: a trend and one wave.
 const PRESSURE: f64 = 0.18;
 
-/// Pieces of stroke `i` are between `nibs[i]` and `nibs[i + 1]`; `ends` says after which nib the pen is lifted.
+/// The strokes of one image: rows of nibs, joined by straight pieces.
 #[derive(Debug, Default)]
 pub(super) struct Ink {
     pub(super) nibs: Vec<Nib>,

@@ -95,8 +95,7 @@ impl Scheduler {
         self.library().check(&plan.spec().dataset.name).map_err(|error| {
             Faults(vec![crate::job::fault::Pointer::root().at("dataset").at("name").fault(error.to_string())])
         })?;
-        let new =
-            NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: Timestamp::now() };
+        let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: Timestamp::now() };
         let job = self.store().insert_job(&new).await?;
         self.hub().publish(self.store().events(job.id, 0, 1).await?);
         self.0.wake.notify_one();

@@ -1,0 +1,135 @@
+//! The command line: one command, one file.
+//!
+//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`]
+//! - a server: in this process ([`embed`]), or called over HTTP ([`client`], [`sse`], [`follow`])
+//! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
+//! - a spec's text: [`spec_file`], [`locate`]
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
+
+mod cancel;
+mod client;
+mod demo;
+mod display;
+mod embed;
+mod error;
+mod follow;
+mod format;
+mod locate;
+mod logging;
+#[cfg(test)]
+mod mock;
+mod out;
+mod picture;
+mod predict;
+mod serve;
+mod spec_file;
+mod sse;
+mod stop;
+mod train;
+mod watch;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::{CliError, Ended};
+use out::{Paint, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  dojang demo                       train and predict at once, with nothing to prepare
+  dojang serve                      run the server, dashboard at http://127.0.0.1:8080
+  dojang train spec.json            submit a job and watch it
+  dojang predict digit.png          ask the newest model";
+
+/// Training as a service: submit a job, watch the network learn on the CPU, predict over HTTP
+#[derive(Debug, Parser)]
+#[command(name = "dojang", version, after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Train(train::TrainArgs),
+    Watch(watch::WatchArgs),
+    Cancel(cancel::CancelArgs),
+    Predict(predict::PredictArgs),
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CliError::Other(format!("cannot start: {error}"))),
+    };
+    let result = runtime.block_on(run(cli.command));
+    // What still blocks, such as a read from stdin, is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Badly) => ExitCode::FAILURE,
+        // `dojang watch … | head` has what it wanted.
+        Err(CliError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command) -> Result<Ended, CliError> {
+    match command {
+        Command::Serve(args) => Box::pin(serve::run(args)).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Train(args) => Box::pin(train::run(args)).await,
+        Command::Watch(args) => Box::pin(watch::run(args)).await,
+        Command::Cancel(args) => Box::pin(cancel::run(args)).await,
+        Command::Predict(args) => Box::pin(predict::run(args)).await,
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    say(&format!("{} {error}", Paint::stderr().red("error:")));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_tells_defaults_and_variables() {
+        let mut command = Cli::command();
+        let serve = command.find_subcommand_mut("serve").expect("it is there");
+        let help = serve.render_long_help().to_string();
+        for word in ["DOJANG_LISTEN", "127.0.0.1:8080", "DOJANG_MEMORY_BUDGET", "4GiB", "Resources:", "Examples:"] {
+            assert!(help.contains(word), "{word} is missing:\n{help}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for args in [
+            &["train"][..],
+            &["train", "a", "--local", "--detach"],
+            &["watch", "7"],
+            &["serve", "--threads", "0"],
+            &["serve", "--memory-budget", "much"],
+            &["predict"],
+            &["predict", "a", "--server", "ftp://x"],
+        ] {
+            assert!(Cli::try_parse_from([&["dojang"], args].concat()).is_err(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is written where: results to stdout, everything else to stderr; colours only where a person looks.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Writes text in colours, or plain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    /// For results.
+    pub(crate) fn stdout() -> Self {
+        Self(io::stdout().is_terminal() && wanted())
+    }
+
+    /// For everything else.
+    pub(crate) fn stderr() -> Self {
+        Self(io::stderr().is_terminal() && wanted())
+    }
+
+    /// Never any.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self(false)
+    }
+
+    /// Whether there are colours.
+    pub(crate) fn on(self) -> bool {
+        self.0
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(crate) fn cyan(self, text: &str) -> String {
+        self.with("36", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+}
+
+/// <https://no-color.org>, and terminals that say that they have none.
+fn wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+}
+
+/// Writes a line of a result.
+///
+/// # Errors
+/// If nobody reads it: a closed pipe ends a command and is no panic.
+pub(crate) fn result(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// Writes a line for whoever watches.
+pub(crate) fn say(line: &str) {
+    // Whoever closed stderr does not want to hear that it is closed.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// `text` without control characters: what comes from a server must not steer the terminal.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_is_plain() {
+        assert_eq!(Paint::plain().red("x"), "x");
+        assert_eq!(Paint(true).red("x"), "\x1b[31mx\x1b[0m");
+    }
+
+    #[test]
+    fn escapes_are_tamed() {
+        assert_eq!(tame("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,125 @@
+//! `dojang serve`: the server.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use super::error::{CliError, Ended};
+use super::format::parse_bytes;
+use super::logging::{self, LogFormat};
+use super::out::say;
+use super::stop::Stop;
+use crate::app::{App, Config};
+
+const EXAMPLES: &str = "\
+Examples:
+  dojang serve
+  dojang serve --listen 0.0.0.0:8080 --data-dir /var/lib/dojang
+  DOJANG_THREADS=8 DOJANG_MEMORY_BUDGET=16GiB dojang serve --log-format json
+
+The first SIGINT (Ctrl-C) or SIGTERM stops in order: running jobs save a checkpoint and go on at the next start. \
+The second one ends the process at once; nothing that was acknowledged is lost by that either.
+DOJANG_LOG (or RUST_LOG) filters the log: info (default), debug, dojang=trace,warn …";
+
+/// Run the server: API, dashboard, training and predictions
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, env = "DOJANG_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
+    listen: SocketAddr,
+    #[command(flatten)]
+    process: ProcessArgs,
+    /// Form of the log on stderr [default: human on a terminal, json otherwise]
+    #[arg(long, env = "DOJANG_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+/// What a server is made of, wherever it runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProcessArgs {
+    /// Folder of the database and the downloaded datasets; made if it is not there
+    #[arg(long, env = "DOJANG_DATA_DIR", value_name = "DIR", default_value = "./dojang-data", help_heading = "Data")]
+    pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) power: PowerArgs,
+}
+
+/// What a server may use of its machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PowerArgs {
+    /// Folder with the four MNIST files (idx, gzipped or not)
+    #[arg(long, env = "DOJANG_MNIST_DIR", value_name = "DIR", help_heading = "Data")]
+    mnist_dir: Option<PathBuf>,
+    /// Never download a dataset
+    #[arg(long, env = "DOJANG_NO_FETCH", value_parser = FalseyValueParser::new(), help_heading = "Data")]
+    no_fetch: bool,
+    /// Threads that train, of all jobs together [default: one a core]
+    #[arg(long, env = "DOJANG_THREADS", value_name = "N", help_heading = "Resources")]
+    threads: Option<NonZeroUsize>,
+    /// Jobs that train at the same time [default: 1]
+    #[arg(long, env = "DOJANG_SLOTS", value_name = "N", help_heading = "Resources")]
+    slots: Option<NonZeroUsize>,
+    /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's]
+    #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
+    memory_budget: Option<u64>,
+}
+
+impl ProcessArgs {
+    /// The server that these arguments describe.
+    pub(crate) fn config(self, listen: SocketAddr) -> Config {
+        self.power.config(listen, self.data_dir)
+    }
+}
+
+impl PowerArgs {
+    /// The server that these arguments describe, with its data in `data_dir`.
+    pub(crate) fn config(self, listen: SocketAddr, data_dir: PathBuf) -> Config {
+        let mut config = Config::new(data_dir);
+        config.listen = listen;
+        config.mnist_dir = self.mnist_dir;
+        config.fetch = !self.no_fetch;
+        config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
+        config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
+        config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
+        config
+    }
+}
+
+/// Reads `ADDR:PORT`; a name is looked up.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}; write it like 127.0.0.1:8080"))?;
+    // Where a name means both, what most clients try first is IPv4.
+    let mut all: Vec<_> = found.collect();
+    all.sort_by_key(SocketAddr::is_ipv6);
+    all.first().copied().ok_or_else(|| format!("`{text}` names no address"))
+}
+
+/// Serves until a signal.
+pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
+    logging::start(args.log_format, "info")?;
+    let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
+    let config = args.process.config(args.listen);
+    let data_dir = config.data_dir.clone();
+    let app = tokio::select! {
+        app = Box::pin(App::build(config)) => app?,
+        () = stop.requested() => return Ok(Ended::Well),
+    };
+    let addr = app.addr();
+    tracing::info!(%addr, data_dir = %data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
+    let asked = async move {
+        stop.requested().await;
+        tracing::info!("stopping; a second signal ends the process at once");
+    };
+    Box::pin(app.run_until_stopped(asked)).await?;
+    tracing::info!("stopped");
+    Ok(Ended::Well)
+}
+
+/// Says what a person needs who finds a port taken.
+pub(crate) fn say_taken(wanted: SocketAddr, taken: SocketAddr) {
+    say(&format!("{wanted} is taken; listening on {taken} instead"));
+}

@@ -1,0 +1,11 @@
+//! Floor 4: from a request's bytes to a prediction.
+//!
+//! 1. [`input`]: what a request's body says, as the numbers a model takes
+//! 2. [`models`]: which model answers, and the ones in use in memory
+//!
+//! Knows no HTTP, only bytes and their media type.
+
+pub mod input;
+pub mod models;
+
+pub use models::{Models, Selector, ServeError, Served};
