@@ -1,5 +1,5 @@
 //! Weights in the formats that others read.
 
-mod weights;
+mod safetensors;
 
-pub use weights::{ImportError, WeightsMetadata, decode_weights, encode_weights, sha256_hex};
+pub use self::safetensors::{ImportError, WeightsMetadata, decode_weights, encode_weights, sha256_hex};
