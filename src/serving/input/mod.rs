@@ -1,0 +1,253 @@
+//! Images for a model, whichever way they come.
+//!
+//! | body | read as |
+//! | --- | --- |
+//! | JSON `{"image": …}`, `{"images": …}`, `{"instances": …}` or the value alone | numbers, or base64 PNG/JPEG |
+//! | `application/octet-stream` | N × width bytes, 0–255 |
+//! | PNG, JPEG | one picture, made like MNIST's if it is of another size |
+//!
+//! Numbers may be flat or nested as the model's input is, one image or many: the nesting decides, not the key. Numbers
+//! that all lie within 0–1 are taken as they are, others as 0–255, unless `pixel_range` says which.
+//!
+//! A model whose input is not an image (`[2]`) takes plain numbers, as JSON.
+//!
+//! Bodies come from strangers. How many images, how large a picture and how many pixels a request may have is limited
+//! here; the size of the body is limited by whoever received it.
+
+mod error;
+mod json;
+mod picture;
+mod prepare;
+mod range;
+mod tensor;
+
+pub use error::{InputError, InputErrorKind};
+pub use prepare::Preprocessing;
+pub use range::PixelRange;
+
+use serde::Serialize;
+
+use crate::engine::shape::Shape;
+use picture::Pictures;
+use tensor::Content;
+
+/// Most images of one request.
+pub const IMAGES_MAX: usize = 1024;
+
+/// What a body says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// `[N, …]` as the model takes it; images 0–1.
+    pub inputs: Vec<f32>,
+    /// N, at least 1.
+    pub count: usize,
+    /// How they came.
+    pub format: Format,
+    /// How their numbers were read; `None` where the model's input is not an image.
+    pub pixel_range: Option<PixelRange>,
+    /// Whether that was concluded from the numbers, not said or given by the format.
+    pub assumed: bool,
+    /// What was done to pictures; `Mnist` if it was done to any of them.
+    pub preprocessing: Preprocessing,
+}
+
+/// How images come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// JSON, of numbers or of base64 pictures.
+    Json,
+    /// A byte a pixel.
+    OctetStream,
+    /// A PNG file.
+    Png,
+    /// A JPEG file.
+    Jpeg,
+}
+
+/// Reads a body for a model that takes `input`.
+///
+/// `content_type` is the header as it came; without one, or with a form's (what `curl -d` sends), the body's first
+/// bytes decide. `pixel_range` is what was said outside the body.
+///
+/// # Errors
+/// If it is none of the known formats, or does not fit the model.
+pub fn decode(
+    body: &[u8],
+    content_type: Option<&str>,
+    pixel_range: Option<PixelRange>,
+    input: &Shape,
+) -> Result<Decoded, InputError> {
+    let input = Input::new(input);
+    match format(body, content_type)? {
+        Format::Json => from_json(body, pixel_range, &input),
+        // What is called a stream of bytes and begins as a picture is one, unless it has a whole number of images.
+        Format::OctetStream if !body.len().is_multiple_of(input.width) && picture::format(body).is_some() => {
+            from_picture(body, pixel_range, &input)
+        }
+        Format::OctetStream => from_bytes(body, pixel_range, &input),
+        Format::Png | Format::Jpeg => from_picture(body, pixel_range, &input),
+    }
+}
+
+/// A model's input, as far as decoding needs it.
+#[derive(Debug)]
+struct Input<'a> {
+    axes: &'a [usize],
+    width: usize,
+}
+
+impl<'a> Input<'a> {
+    fn new(shape: &'a Shape) -> Self {
+        Self { axes: shape.axes(), width: shape.len().max(1) }
+    }
+
+    /// `[C, H, W]`: its values are pixels.
+    fn is_image(&self) -> bool {
+        self.axes.len() == 3
+    }
+
+    /// Height and width, where a picture can be turned into the input: one channel.
+    fn grey(&self) -> Option<[usize; 2]> {
+        match *self.axes {
+            [1, height, width] => Some([height, width]),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let nested = self.axes.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        match self.axes.len() {
+            1 => write!(f, "{} numbers", self.width),
+            _ => write!(f, "{} numbers, flat or nested {nested}", self.width),
+        }
+    }
+}
+
+/// The body's format, by its media type or its first bytes.
+fn format(body: &[u8], content_type: Option<&str>) -> Result<Format, InputError> {
+    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let looks = || {
+        let begin = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        let json = matches!(begin, Some(b'{' | b'[' | b'"')).then_some(Format::Json);
+        picture::format(body).or(json)
+    };
+    match media.as_str() {
+        "application/json" | "text/json" => Ok(Format::Json),
+        media if media.starts_with("application/") && media.ends_with("+json") => Ok(Format::Json),
+        "application/octet-stream" => Ok(Format::OctetStream),
+        "image/png" => Ok(Format::Png),
+        "image/jpeg" | "image/jpg" => Ok(Format::Jpeg),
+        "" | "application/x-www-form-urlencoded" | "text/plain" | "image/*" | "*/*" => looks().ok_or_else(|| {
+            InputError::unsupported("the body is neither JSON nor a PNG or JPEG picture; raw bytes need the media type application/octet-stream")
+        }),
+        other => Err(InputError::unsupported(format!(
+            "media type `{other}` is not read; send application/json, application/octet-stream, image/png or image/jpeg"
+        ))),
+    }
+}
+
+fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
+    let json::Body { content, pixel_range: inside } = json::read(body, input)?;
+    let said = inside.or(pixel_range);
+    match content {
+        Content::Numbers(mut numbers) => {
+            let count = numbers.count(input)?;
+            let range = read_range(&mut numbers.values, said, input).map_err(|fault| match fault {
+                RangeFault::Value { index, detail } => InputError::unprocessable(detail).at(numbers.pointer(index)),
+                RangeFault::NotAnImage(error) => error.at("#/pixel_range"),
+            })?;
+            Ok(Decoded {
+                inputs: numbers.values,
+                count,
+                format: Format::Json,
+                pixel_range: range,
+                assumed: range.is_some() && said.is_none(),
+                preprocessing: Preprocessing::None,
+            })
+        }
+        Content::Pictures { inputs, preprocessing } => {
+            refuse_range(said)?;
+            Ok(pictures(inputs, Format::Json, preprocessing, input))
+        }
+    }
+}
+
+fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
+    if !input.is_image() {
+        return Err(InputError::unsupported(format!("this model takes no pixels: send {input} as JSON")));
+    }
+    if body.is_empty() || !body.len().is_multiple_of(input.width) {
+        let detail = format!("{} bytes are not a whole number of images of {} bytes", body.len(), input.width);
+        return Err(InputError::unprocessable(detail));
+    }
+    let count = body.len() / input.width;
+    if count > IMAGES_MAX {
+        return Err(InputError::too_many_images());
+    }
+    let mut inputs: Vec<_> = body.iter().copied().map(f32::from).collect();
+    let said = pixel_range.unwrap_or(PixelRange::Byte);
+    let range = read_range(&mut inputs, Some(said), input).map_err(|fault| match fault {
+        RangeFault::Value { index, detail } => InputError::unprocessable(format!("byte {index}: {detail}")),
+        RangeFault::NotAnImage(error) => error,
+    })?;
+    Ok(Decoded {
+        inputs,
+        count,
+        format: Format::OctetStream,
+        pixel_range: range,
+        assumed: false,
+        preprocessing: Preprocessing::None,
+    })
+}
+
+fn from_picture(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
+    refuse_range(pixel_range)?;
+    let mut inputs = Vec::new();
+    let (format, preprocessing) = Pictures::new(input).read(body, &mut inputs)?;
+    Ok(pictures(inputs, format, preprocessing, input))
+}
+
+fn pictures(inputs: Vec<f32>, format: Format, preprocessing: Preprocessing, input: &Input<'_>) -> Decoded {
+    let count = inputs.len() / input.width;
+    Decoded { inputs, count, format, pixel_range: Some(PixelRange::Byte), assumed: false, preprocessing }
+}
+
+/// A picture says by itself how its pixels are to be read; only agreement with that makes sense.
+fn refuse_range(said: Option<PixelRange>) -> Result<(), InputError> {
+    match said {
+        Some(PixelRange::Unit) => Err(InputError::unprocessable("pictures are read as 0-255; leave `pixel_range` out")),
+        Some(PixelRange::Byte) | None => Ok(()),
+    }
+}
+
+#[derive(Debug)]
+enum RangeFault {
+    Value { index: usize, detail: String },
+    NotAnImage(InputError),
+}
+
+/// Checks the numbers and turns pixels into 0–1.
+fn read_range(
+    values: &mut [f32],
+    said: Option<PixelRange>,
+    input: &Input<'_>,
+) -> Result<Option<PixelRange>, RangeFault> {
+    if input.is_image() {
+        let value = |(index, detail)| RangeFault::Value { index, detail };
+        return range::normalise(values, said).map(Some).map_err(value);
+    }
+    if said.is_some() {
+        let detail = "`pixel_range` is for images, and this model takes none";
+        return Err(RangeFault::NotAnImage(InputError::unprocessable(detail)));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(RangeFault::Value { index, detail: "the number is too large".into() }),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;
