@@ -24,7 +24,7 @@ pub struct Options {
 
 /// All datasets there are, loaded when they are first asked for.
 ///
-/// A dataset that jobs use is shared among them. One that none uses is dropped, unless it is one of the last [`KEPT`]
+/// A dataset that jobs use is shared among them. One that none uses is dropped, unless it is one of the last two
 /// that were asked for.
 #[derive(Debug)]
 pub struct Library {

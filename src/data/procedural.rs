@@ -1,4 +1,4 @@
-//! `digits` as a dataset: what [`digits`](super::digits) draws. Needs no file and no network.
+//! `digits` as a dataset: what [`digits`] draws. Needs no file and no network.
 
 use super::digits::{self, Images};
 use super::source::{Availability, DataError, Source};
