@@ -24,7 +24,7 @@ pub struct Options {
 
 /// All datasets there are, loaded when they are first asked for.
 ///
-/// A dataset that jobs use is shared among them. One that none uses is dropped, unless it is one of the last [`KEPT`]
+/// A dataset that jobs use is shared among them. One that none uses is dropped, unless it is one of the last two
 /// that were asked for.
 #[derive(Debug)]
 pub struct Library {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_another_size_are_not_mnist() {
+    fn a_smaller_mnist_is_announced_as_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         mnist::tests::write_small(folder.path(), 3, 2);
         let options = Options {
@@ -276,9 +276,13 @@ mod tests {
         };
         let library = Library::with_options(&options);
         assert_eq!(library.names(), ["mnist", "digits"]);
-        assert_eq!(
-            library.load("mnist").unwrap_err().to_string(),
-            "`mnist` should have 60000 and 10000 samples to learn from and to measure on, but 3 and 2 were loaded"
-        );
+        let info = library.info("mnist").unwrap();
+        assert_eq!((info.train_samples, info.test_samples), (3, 2));
+        assert_eq!(library.load("mnist").unwrap().info, info);
+        // Plans were made on what was announced.
+        mnist::tests::write_small(folder.path(), 4, 2);
+        let library = Library { kept: Mutex::default(), ..library };
+        let error = library.load("mnist").unwrap_err().to_string();
+        assert!(error.contains("3 and 2") && error.contains("4 and 2"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use super::mnist::{Mnist, MnistError};
 use super::procedural::Procedural;
 use super::{Dataset, DatasetInfo};
 
-/// Somewhere a dataset comes from. A new one is a file that implements this, and a line in [`registry`].
+/// Somewhere a dataset comes from. A new one is a file that implements this, and a line in the registry below.
 pub trait Source: fmt::Debug + Send + Sync {
     /// What it is; known without loading it, and true once it is loaded.
     fn info(&self) -> DatasetInfo;

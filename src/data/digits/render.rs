@@ -90,14 +90,15 @@ fn cover(ink: &Ink, blur: f32) -> Coverage {
     nearest.map(|distance| (0.5 + (1.0 - distance.sqrt()) * steepness).clamp(0.0, 1.0))
 }
 
-/// Where in the 28×28 field the box lies, `[left, top]`, so that the centre of mass is in the middle, to a pixel.
+/// Where in the 28×28 field the box lies, `[left, top]`, so that the centre of mass is the centre of pixel 14 of 0–27, to
+/// a pixel: there MNIST has it on average, half a pixel right of and below the middle of the field.
 fn offset(coverage: &Coverage) -> [usize; 2] {
     let (mut mass, mut moment) = (0.0f32, [0.0f32; 2]);
     for (row, line) in coverage.chunks_exact(BOX).enumerate() {
         for (column, &grey) in line.iter().enumerate() {
             mass += grey;
-            moment[0] += grey * (column as f32 + 0.5);
-            moment[1] += grey * (row as f32 + 0.5);
+            moment[0] += grey * column as f32;
+            moment[1] += grey * row as f32;
         }
     }
     moment.map(|moment| ((SIDE / 2) as f32 - moment / mass + 0.5).clamp(0.0, (SIDE - BOX) as f32) as usize)

@@ -102,7 +102,7 @@ const MNIST_MIRRORS: [&str; 3] = [
     "http://yann.lecun.com/exdb/mnist/",
 ];
 
-/// MNIST's files as they were published and as every mirror has them.
+/// MNIST's files as they were first published; a mirror that packed them anew is not taken.
 fn mnist_files() -> [RemoteFile; 4] {
     [
         ("train-images-idx3-ubyte.gz", 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),

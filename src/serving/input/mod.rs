@@ -2,9 +2,9 @@
 //!
 //! | body | read as |
 //! | --- | --- |
-//! | JSON `{"image": …}`, `{"images": …}`, `{"instances": …}` or the value alone | numbers, or base64 PNG/JPEG: [`json`] |
+//! | JSON `{"image": …}`, `{"images": …}`, `{"instances": …}` or the value alone | numbers, or base64 PNG/JPEG |
 //! | `application/octet-stream` | N × width bytes, 0–255 |
-//! | PNG, JPEG | one picture: [`picture`], made like MNIST's if it is of another size: [`prepare`] |
+//! | PNG, JPEG | one picture, made like MNIST's if it is of another size |
 //!
 //! Numbers may be flat or nested as the model's input is, one image or many: the nesting decides, not the key. Numbers
 //! that all lie within 0–1 are taken as they are, others as 0–255, unless `pixel_range` says which.
@@ -19,6 +19,7 @@ mod json;
 mod picture;
 mod prepare;
 mod range;
+mod tensor;
 
 pub use error::{InputError, InputErrorKind};
 pub use prepare::Preprocessing;
@@ -27,8 +28,8 @@ pub use range::PixelRange;
 use serde::Serialize;
 
 use crate::engine::shape::Shape;
-use json::Content;
 use picture::Pictures;
+use tensor::Content;
 
 /// Most images of one request.
 pub const IMAGES_MAX: usize = 1024;

@@ -73,7 +73,7 @@ fn what_is_wrong_is_pointed_at() {
     assert_eq!(with("/1/0/27", value!("7")), "a text where a number is expected");
     assert_eq!(with("/1/5/0", value!({})), "an object where a number or a picture is expected");
     assert_eq!(with("/1/5", value!([1, 2])), "this array has 2 elements, those before it have 28");
-    assert_eq!(with("/1", value!([[1]])), "this array has 1 elements, those before it have 28");
+    assert_eq!(with("/1", value!([])), "this array has 0 elements, those before it have 28");
     assert_eq!(with("/1/5", value!(3)), "a number where an array stands in other places");
     assert_eq!(with("/1/5/3", value!([3])), "an array where a number stands in other places");
 }
@@ -81,11 +81,13 @@ fn what_is_wrong_is_pointed_at() {
 #[test]
 fn numbers_within_0_and_1_are_normalised_already() {
     let body = |pixel: &str, range: &str| format!(r#"{{"image": [{}{pixel}]{range}}}"#, "0,".repeat(783));
-    let read = |pixel, range| json(&body(pixel, range)).map(|d| (d.inputs[783], d.pixel_range.unwrap(), d.assumed));
+    let read = |pixel: &str, range: &str| {
+        json(&body(pixel, range)).map(|decoded| (decoded.inputs[783], decoded.pixel_range.unwrap(), decoded.assumed))
+    };
     assert_eq!(read("1", ""), Ok((1.0, PixelRange::Unit, true)));
     assert_eq!(read("0.5", ""), Ok((0.5, PixelRange::Unit, true)));
-    assert_eq!(read("51", ""), Ok((0.2, PixelRange::Byte, true)));
-    assert_eq!(read("1", r#", "pixel_range": "0-255""#), Ok((1.0 / 255.0, PixelRange::Byte, false)));
+    assert_eq!(read("51", ""), Ok((pixel(51), PixelRange::Byte, true)));
+    assert_eq!(read("1", r#", "pixel_range": "0-255""#), Ok((pixel(1), PixelRange::Byte, false)));
     assert_eq!(read("1", r#", "pixel_range": "0-1""#), Ok((1.0, PixelRange::Unit, false)));
     assert_eq!(read("1", r#", "pixel_range": null"#), Ok((1.0, PixelRange::Unit, true)));
     let (_, pointer, _) = fault(json(&body("2", r#", "pixel_range": "0-1""#)));
@@ -94,7 +96,7 @@ fn numbers_within_0_and_1_are_normalised_already() {
     assert_eq!(pointer, "#/pixel_range");
     assert!(detail.contains("expected `0-1` or `0-255`"), "{detail}");
     let outside = decode(body("1", "").as_bytes(), None, Some(PixelRange::Byte), &mnist()).unwrap();
-    assert_eq!((outside.inputs[783], outside.assumed), (1.0 / 255.0, false));
+    assert_eq!((outside.inputs[783], outside.assumed), (pixel(1), false));
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn pictures_come_in_base64_too() {
             assert_eq!((decoded.count, decoded.format), (count, Format::Json));
             assert_eq!((decoded.preprocessing, decoded.assumed), (Preprocessing::None, false));
             assert_eq!(decoded.inputs.len(), count * 784);
-            assert_eq!((decoded.inputs[4 * 28 + 3], decoded.inputs[0]), (0.2, 0.0));
+            assert_eq!((decoded.inputs[4 * 28 + 3], decoded.inputs[0]), (pixel(51), 0.0));
         }
     }
 }

@@ -35,13 +35,18 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encode(image, ImageFormat::Png)
 }
 
+/// What a byte is to a model.
+fn pixel(byte: u8) -> f32 {
+    f32::from(byte) * (1.0 / 255.0)
+}
+
 #[test]
 fn a_raw_body_is_bytes() {
     let body: Vec<_> = (0..2 * 784).map(|i| (i % 256) as u8).collect();
     let decoded = decode(&body, Some("application/octet-stream"), None, &mnist()).unwrap();
     assert_eq!((decoded.count, decoded.format, decoded.assumed), (2, Format::OctetStream, false));
     assert_eq!(decoded.pixel_range, Some(PixelRange::Byte));
-    assert_eq!((decoded.inputs[0], decoded.inputs[255]), (0.0, 255.0 * (1.0 / 255.0)));
+    assert_eq!((decoded.inputs[0], decoded.inputs[255]), (0.0, pixel(255)));
     let (kind, _, detail) = fault(decode(&body[1..], Some("application/octet-stream"), None, &mnist()));
     assert_eq!(kind, InputErrorKind::Unprocessable);
     assert_eq!(detail, "1567 bytes are not a whole number of images of 784 bytes");
