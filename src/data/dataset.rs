@@ -1,5 +1,7 @@
 //! What a dataset is, wherever it comes from.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::engine::samples::{Inputs, Samples};
@@ -36,12 +38,19 @@ pub struct Dataset {
 }
 
 /// One part of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Split {
     /// Inputs `[N, …]`, 0–255.
     pub inputs: Vec<u8>,
     /// One label for each input.
     pub labels: Vec<u16>,
+}
+
+impl fmt::Debug for Split {
+    /// Its size: millions of numbers in a log help nobody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Split").field("samples", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Split {

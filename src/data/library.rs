@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(library.load("mnist").unwrap().info, info);
         // Plans were made on what was announced.
         mnist::tests::write_small(folder.path(), 4, 2);
-        let library = Library { kept: Mutex::default(), ..library };
+        library.kept.lock().unwrap().clear();
         let error = library.load("mnist").unwrap_err().to_string();
         assert!(error.contains("3 and 2") && error.contains("4 and 2"), "{error}");
     }
