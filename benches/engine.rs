@@ -41,7 +41,8 @@ struct Case {
 fn training(c: &mut Criterion) {
     let mut rng = Rng::new(1, Purpose::GradientCheck, 0, 0);
     let samples = 60_000;
-    let inputs: Vec<u8> = (0..samples * 784).map(|_| if rng.bits() % 5 == 0 { rng.bits() as u8 } else { 0 }).collect();
+    let inputs: Vec<u8> =
+        (0..samples * 784).map(|_| if rng.bits().is_multiple_of(5) { rng.bits() as u8 } else { 0 }).collect();
     let labels: Vec<u16> = (0..samples).map(|_| rng.below(10) as u16).collect();
     let cases = [
         Case {

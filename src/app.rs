@@ -31,7 +31,7 @@ pub struct Config {
     pub threads: usize,
     /// Jobs that train at once.
     pub slots: usize,
-    /// Bytes that one job may take at its peak.
+    /// Bytes that training may take at its peak, of all slots together.
     pub memory_budget: u64,
 }
 
@@ -109,7 +109,9 @@ impl App {
             network: if config.fetch { Network::Allowed } else { Network::Forbidden },
         }));
         let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
-        let scheduler = Scheduler::new(store, library, config.threads, config.memory_budget);
+        // Jobs that train at once share the memory, too.
+        let job_memory = config.memory_budget / config.slots.max(1) as u64;
+        let scheduler = Scheduler::new(store, library, config.threads, job_memory);
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;

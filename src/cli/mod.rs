@@ -1,6 +1,6 @@
 //! The command line: one command, one file.
 //!
-//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`]
+//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`], [`data`]
 //! - a server: in this process ([`embed`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
 //! - a spec's text: [`spec_file`], [`locate`]
@@ -9,6 +9,7 @@
 
 mod cancel;
 mod client;
+mod data;
 mod demo;
 mod display;
 mod embed;
@@ -60,6 +61,7 @@ enum Command {
     Watch(watch::WatchArgs),
     Cancel(cancel::CancelArgs),
     Predict(predict::PredictArgs),
+    Data(data::DataArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -89,6 +91,7 @@ async fn run(command: Command) -> Result<Ended, CliError> {
         Command::Watch(args) => Box::pin(watch::run(args)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args)).await,
         Command::Predict(args) => Box::pin(predict::run(args)).await,
+        Command::Data(args) => data::run(args).await,
     }
 }
 

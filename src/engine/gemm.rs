@@ -100,7 +100,7 @@ mod tests {
         View::rows(a.as_slice().expect("standard layout"), a.nrows(), a.ncols(), a.ncols())
     }
 
-    fn exact(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Array2<f64> {
+    fn exact(a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>) -> Array2<f64> {
         a.mapv(f64::from).dot(&b.mapv(f64::from))
     }
 
@@ -119,7 +119,7 @@ mod tests {
                 if ta { va.transposed() } else { va },
                 if tb { vb.transposed() } else { vb },
             );
-            let truth = exact(if ta { a.t() } else { a.view() }, if tb { b.t() } else { b.view() });
+            let truth = exact(&if ta { a.t() } else { a.view() }, &if tb { b.t() } else { b.view() });
             for i in 0..m {
                 for j in 0..n {
                     let expected = truth[[i, j]] + if add { 2.0 } else { 0.0 };

@@ -178,31 +178,24 @@ impl<'a> Trainer<'a> {
 
     /// Trains until the end, or until the observer or the numbers stop it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Outcome {
-        let (per_epoch, total) =
-            (steps_per_epoch(self.settings, self.data.train.len()), total_steps(self.settings, self.data.train.len()));
-        let stride = metrics_stride(total);
-        while self.step() < total {
-            let Some(score) = self.mini_batch(per_epoch) else { return Outcome::Diverged { step: self.step() } };
+        let samples = self.data.train.len();
+        let pace = Pace {
+            per_epoch: steps_per_epoch(self.settings, samples),
+            total: total_steps(self.settings, samples),
+            metrics: metrics_stride(total_steps(self.settings, samples)),
+            epochs: epoch_stride(self.settings.epochs),
+        };
+        while self.step() < pace.total {
+            let Some(score) = self.mini_batch(pace.per_epoch) else { return Outcome::Diverged { step: self.step() } };
             let position = &mut self.state.position;
             position.step += 1;
             position.window.add(score);
             position.epoch.add(score);
-            let (step, epoch) = (position.step, (position.step - 1) / per_epoch + 1);
-            let epoch_ends = step == epoch * per_epoch;
-            if step % stride == 0 || epoch_ends {
-                let window = std::mem::take(&mut position.window);
-                let learning_rate = self.settings.optimizer.rule().learning_rate();
-                observer.event(TrainEvent::Metrics { step, epoch, window, learning_rate });
+            let step = position.step;
+            if !self.report(&pace, observer) {
+                return Outcome::Diverged { step };
             }
-            if epoch_ends {
-                if !all_finite(&self.state.parameters) {
-                    return Outcome::Diverged { step };
-                }
-                let train = std::mem::take(&mut self.state.position.epoch);
-                let test = self.evaluate(self.data.test);
-                observer.event(TrainEvent::Epoch { step, epoch, train, test });
-            }
-            if step == total {
+            if step == pace.total {
                 break;
             }
             match observer.next(step) {
@@ -213,6 +206,28 @@ impl<'a> Trainer<'a> {
             }
         }
         if self.state.is_finite() { Outcome::Completed } else { Outcome::Diverged { step: self.step() } }
+    }
+
+    /// Tells the observer what is due after this step; `false` if a weight is found not to be finite.
+    fn report(&mut self, pace: &Pace, observer: &mut dyn Observer) -> bool {
+        let position = &mut self.state.position;
+        let (step, epoch) = (position.step, (position.step - 1) / pace.per_epoch + 1);
+        if step.is_multiple_of(pace.metrics) || step == pace.total {
+            let window = std::mem::take(&mut position.window);
+            let learning_rate = self.settings.optimizer.rule().learning_rate();
+            observer.event(TrainEvent::Metrics { step, epoch, window, learning_rate });
+        }
+        if step == epoch * pace.per_epoch {
+            let train = std::mem::take(&mut position.epoch);
+            if epoch.is_multiple_of(pace.epochs) || step == pace.total {
+                if !all_finite(&self.state.parameters) {
+                    return false;
+                }
+                let test = self.evaluate(self.data.test);
+                observer.event(TrainEvent::Epoch { step, epoch, train, test });
+            }
+        }
+        true
     }
 
     /// One mini-batch; `None` if its loss is not finite, and then the weights are as before.
@@ -263,6 +278,15 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// When what is due, in mini-batches and epochs; decided by the settings alone.
+#[derive(Debug)]
+struct Pace {
+    per_epoch: u64,
+    total: u64,
+    metrics: u64,
+    epochs: u64,
+}
+
 fn setting<'a>(network: &'a Network, settings: &'a Settings) -> Setting<'a> {
     Setting {
         network,
@@ -285,6 +309,12 @@ pub fn total_steps(settings: &Settings, samples: usize) -> u64 {
 /// Mini-batches between two `Metrics` events: about 400 events over a whole training, whatever its length.
 pub fn metrics_stride(total: u64) -> u64 {
     total.div_ceil(400).max(1)
+}
+
+/// Epochs between two `Epoch` events and measurements on the test samples: every one, but of many thousands of tiny
+/// epochs about a thousand.
+pub fn epoch_stride(epochs: u64) -> u64 {
+    epochs.div_ceil(1000).max(1)
 }
 
 /// Bytes that a training takes at its peak besides the data, with one checkpoint in flight; `None` where it overflows.

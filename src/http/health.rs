@@ -37,7 +37,7 @@ pub(super) struct Version {
     commit: Option<&'static str>,
     sqlite: String,
     threads: usize,
-    cpu: Vec<&'static str>,
+    cpu: String,
 }
 
 /// What is running, and on what.
@@ -48,7 +48,7 @@ pub(super) async fn version(State(api): State<Api>) -> Json<Version> {
         commit: option_env!("DOJANG_COMMIT"),
         sqlite: api.scheduler.store().sqlite_version().into(),
         threads: api.threads,
-        cpu: cpu_features(),
+        cpu: cpu_features().join(", "),
     })
 }
 

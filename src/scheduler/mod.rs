@@ -6,6 +6,7 @@
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
 //! - `cores`: how the training cores are shared
 
+mod clock;
 mod control;
 mod cores;
 pub mod hub;

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::now;
 use super::control::{Control, Stop};
 use super::hub::Hub;
 use super::watch::{Message, Standing};
@@ -145,7 +145,7 @@ impl Recorder {
 
     fn event(&mut self, body: EventBody) -> Event {
         self.last_event_id += 1;
-        Event { id: self.last_event_id, job: self.run.job, at: Timestamp::now(), body }
+        Event { id: self.last_event_id, job: self.run.job, at: now(), body }
     }
 
     /// Tries a write until it is done. A full or busy disk is waited for; the training thread waits too.

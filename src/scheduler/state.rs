@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::clock::now;
 use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
@@ -72,7 +72,7 @@ impl Scheduler {
     /// # Errors
     /// If the store cannot be written.
     pub async fn start(&self, slots: usize) -> Result<(), StoreError> {
-        for job in self.store().requeue_running(Timestamp::now()).await? {
+        for job in self.store().requeue_running(now()).await? {
             tracing::info!(%job, "was running when the server stopped; goes on from its last checkpoint");
         }
         for _ in 0..slots {
@@ -95,7 +95,7 @@ impl Scheduler {
         self.library().check(&plan.spec().dataset.name).map_err(|error| {
             Faults(vec![crate::job::fault::Pointer::root().at("dataset").at("name").fault(error.to_string())])
         })?;
-        let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: Timestamp::now() };
+        let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: now() };
         let job = self.store().insert_job(&new).await?;
         self.hub().publish(self.store().events(job.id, 0, 1).await?);
         self.0.wake.notify_one();
@@ -107,7 +107,7 @@ impl Scheduler {
     /// # Errors
     /// If the store fails. `None` if there is no such job.
     pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let Some(cancelled) = self.store().cancel(id, Timestamp::now()).await? else { return Ok(None) };
+        let Some(cancelled) = self.store().cancel(id, now()).await? else { return Ok(None) };
         self.hub().publish(cancelled.events);
         if cancelled.job.cancel_requested {
             self.stop_run(id, Stop::Cancel);

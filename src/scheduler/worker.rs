@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Scheduler;
+use super::clock::now;
 use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
 use super::run::{Ending, Start, run};
@@ -58,7 +58,7 @@ impl Scheduler {
     /// # Errors
     /// If no job can be claimed; a run that fails is not an error of this.
     pub async fn run_next(&self) -> Result<Turn, StoreError> {
-        let Some(mut claim) = self.store().claim(Timestamp::now()).await? else { return Ok(Turn::Empty) };
+        let Some(mut claim) = self.store().claim(now()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
@@ -125,7 +125,7 @@ impl Scheduler {
         let finish = match ending {
             Ending::Fenced => return Err(Lost::Fenced),
             Ending::Interrupted => {
-                let events = recorder.insist(|| self.store().release(recorder.run, Timestamp::now())).await?;
+                let events = recorder.insist(|| self.store().release(recorder.run, now())).await?;
                 tracing::info!(job = %job.id, "interrupted; goes on at the next start");
                 self.hub().publish(events);
                 return Ok(());
@@ -147,7 +147,7 @@ impl Scheduler {
             Ending::Cancelled(standing) => ended(Status::Cancelled, StopReason::User, None, None, Some(standing), job),
             Ending::Failed { reason, error } => ended(Status::Failed, reason, Some(error), None, None, job),
         };
-        let events = recorder.insist(|| self.store().finish(recorder.run, &finish, Timestamp::now())).await?;
+        let events = recorder.insist(|| self.store().finish(recorder.run, &finish, now())).await?;
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
         self.hub().publish(events);
         Ok(())

@@ -20,12 +20,15 @@ async fn send(site: &Site, method: &str, path: &str, kind: Option<&str>, body: V
     (status.as_u16(), problem)
 }
 
+/// Expected status, method, path, content type, body.
+type Case = (u16, &'static str, String, Option<&'static str>, Vec<u8>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_is_a_problem_with_the_right_status() {
     let site = Site::start().await;
     let none = "01890000-0000-7000-8000-000000000000";
     let json = Some("application/json");
-    let cases: Vec<(u16, &str, String, Option<&str>, Vec<u8>)> = vec![
+    let cases: Vec<Case> = vec![
         (404, "GET", "/nothing".into(), None, vec![]),
         (404, "GET", "/v1/nothing".into(), None, vec![]),
         (404, "GET", "/assets/../Cargo.toml".into(), None, vec![]),
@@ -101,7 +104,7 @@ async fn wrong_images_are_told_where_they_are_wrong() {
     }
     for (status, kind, body) in [
         (422, "application/octet-stream", vec![0; 783]),
-        (422, "image/png", b"\x89PNG\r\n\x1a\nnot really".to_vec()),
+        (400, "image/png", b"\x89PNG\r\n\x1a\nnot really".to_vec()),
         (415, "audio/ogg", vec![0; 784]),
     ] {
         let (found, problem) = send(&site, "POST", "/predict", Some(kind), body).await;

@@ -196,6 +196,6 @@ pub(crate) fn long_job() -> Value {
         "dataset": {"name": "mnist"},
         "network": [{"type": "affine", "units": 20}, {"type": "relu"}, {"type": "affine", "units": 10}],
         "optimizer": {"type": "sgd", "learning_rate": 0.01},
-        "batch_size": 50, "epochs": 500_000, "checkpoint_every_seconds": 0.05,
+        "batch_size": 50, "epochs": 60_000, "checkpoint_every_seconds": 0.05,
     })
 }
