@@ -87,7 +87,8 @@ async fn the_page_shows_training_and_reads_a_drawing() {
 
     page.evaluate(format!("location.hash = '#/jobs/{running}'")).await.expect("the browser lives");
     until(&page, "the charts", "document.querySelectorAll('main svg path').length >= 2").await;
-    let steps = "(document.body.innerText.match(/[\\d,\\u202f\\u00a0 ]+ ?\\/ ?[\\d,\\u202f\\u00a0 ]+/) || [''])[0]";
+    let steps = "document.querySelector('.pace').textContent";
+    until(&page, "a pace", &format!("{steps}.includes('step')")).await;
     let before: String = page.evaluate(steps).await.expect("text").into_value().expect("text");
     until(&page, "live progress", &format!("{steps} !== {}", json!(before))).await;
 
