@@ -2,8 +2,13 @@
 
 usage: transfer.py SERVER MNIST_DIR MODEL [MODEL ...]
 
-Sends the 10,000 test images as raw bytes to POST /predict of a running server and counts the hits. For the figure in the
-README, train {"model": "d256", "dataset": {"name": "digits"}, "network": [affine 256, relu, affine 10], "epochs": 8} first.
+Sends the 10,000 test images as raw bytes to POST /predict of a running server and counts the hits. For the figures in the
+README, train these two specs first (POST /v1/jobs), then ask for the models `two-layer` and `d256`:
+
+{"model": "two-layer", "dataset": {"name": "digits"}, "network": [{"type": "affine", "units": 50}, "relu",
+ {"type": "affine", "units": 10}], "optimizer": {"type": "sgd", "learning_rate": 0.1}, "epochs": 17}
+{"model": "d256", "dataset": {"name": "digits"}, "network": [{"type": "affine", "units": 256}, "relu",
+ {"type": "affine", "units": 10}], "epochs": 8}
 """
 import gzip
 import json
