@@ -15,7 +15,7 @@
 //! depend on the machine either.
 //!
 //! What it is worth is measured: a model trained on these images alone reads MNIST's test set with 95.7 % (784-50-10,
-//! SGD; three seeds 95.57–95.94) and 97.7 % (SimpleConvNet, Adam 0.001, 5 epochs; two seeds 97.68 and 97.72). Of the test
+//! SGD; three seeds 95.57–95.94) and 97.7 % (SimpleConvNet, Adam 0.001, 5 epochs; three seeds 97.63–97.72). Of the test
 //! split here they read 94.8 % and 97.8 %. `tests/golden/transfer.py` measures it on a running server.
 
 mod glyph;
