@@ -116,6 +116,8 @@ pub struct Trainer<'a> {
     /// Sample indices in the order of the epoch `ordered`, 0 for none yet.
     order: Vec<u32>,
     ordered: u64,
+    /// Indices of the samples that are being measured.
+    window: Vec<u32>,
 }
 
 /// Why a checkpoint does not belong to a training.
@@ -158,7 +160,8 @@ impl<'a> Trainer<'a> {
         let batch = settings.batch_size.min(data.train.len());
         let work = Workspace::new(network, batch, false);
         let order = (0..data.train.len() as u32).collect();
-        Self { network, settings, data, state, work, order, ordered: 0 }
+        let window = Vec::with_capacity(work.capacity());
+        Self { network, settings, data, state, work, order, ordered: 0, window }
     }
 
     /// Mini-batches done.
@@ -265,13 +268,12 @@ impl<'a> Trainer<'a> {
     pub fn evaluate(&mut self, samples: Samples<'_>) -> Score {
         let setting = setting(self.network, self.settings);
         let mut total = Score::default();
-        let mut indices = Vec::with_capacity(self.work.capacity());
         let mut first = 0;
         while first < samples.len() {
             let last = (first + self.work.capacity()).min(samples.len());
-            indices.clear();
-            indices.extend(first as u32..last as u32);
-            total.add(setting.evaluate(&mut self.work, &self.state.parameters, &samples, &indices));
+            self.window.clear();
+            self.window.extend(first as u32..last as u32);
+            total.add(setting.evaluate(&mut self.work, &self.state.parameters, &samples, &self.window));
             first = last;
         }
         total

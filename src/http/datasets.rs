@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
+use super::api::Api;
 use super::error::Problem;
-use super::jobs::{List, check_limit};
+use super::list::{List, check_limit};
 use super::params::Params;
-use super::router::Api;
 use crate::data::library::Listing;
 
 pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {

@@ -18,10 +18,11 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api::Api;
 use super::error::Problem;
-use super::jobs::{List, check_limit, find};
+use super::jobs::find;
+use super::list::{List, check_limit};
 use super::params::{JobId, Params};
-use super::router::Api;
 use crate::job::event::{Event, EventBody};
 use crate::scheduler::hub::{Received, Subscription};
 use crate::store::Store;

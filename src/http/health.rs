@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::api::Api;
 use super::error::Problem;
-use super::router::Api;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Health {

@@ -3,37 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
+use super::api::Api;
 use super::body::Body;
 use super::error::Problem;
+use super::list::{List, check_limit};
 use super::params::{JobId, Params, no_such_job};
-use super::router::Api;
 use crate::job::spec::TrainSpec;
 use crate::job::status::Status;
 use crate::job::view::Job;
 use crate::store::{JobQuery, Order};
-
-/// A page of a list.
-#[derive(Debug, Serialize)]
-pub(super) struct List<T> {
-    data: Vec<T>,
-    has_more: bool,
-    last_id: Option<String>,
-}
-
-impl<T> List<T> {
-    /// All there is.
-    pub(super) fn whole(data: Vec<T>) -> Self {
-        Self { data, has_more: false, last_id: None }
-    }
-
-    /// A page, with the id to go on after.
-    pub(super) fn page(data: Vec<T>, has_more: bool, last_id: Option<String>) -> Self {
-        Self { data, has_more, last_id }
-    }
-}
 
 /// `GET /v1/jobs?status=&limit=&after=&order=`
 #[derive(Debug, Deserialize)]
@@ -57,14 +38,6 @@ enum Direction {
 
 fn default_limit() -> u32 {
     50
-}
-
-/// Checks `limit` of a list.
-pub(super) fn check_limit(limit: u32, most: u32) -> Result<(), Problem> {
-    if (1..=most).contains(&limit) {
-        return Ok(());
-    }
-    Err(Problem::bad_request(format!("the query string: `limit` {limit} is not within 1 to {most}")))
 }
 
 pub(super) async fn list(

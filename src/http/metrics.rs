@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::api::Api;
 use super::error::Problem;
 use super::jobs::find;
 use super::params::{JobId, Params};
-use super::router::Api;
 use crate::store::History;
 
 /// `?format=`

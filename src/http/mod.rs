@@ -3,6 +3,7 @@
 //! [`router`] shows every route on one page. Each resource is one file. [`error`] is the only place that turns errors
 //! into statuses.
 
+mod api;
 mod assets;
 mod body;
 mod datasets;
@@ -10,6 +11,7 @@ mod error;
 mod events;
 mod health;
 mod jobs;
+mod list;
 mod metrics;
 mod models;
 mod params;
@@ -20,5 +22,6 @@ mod server;
 mod socket;
 mod weights;
 
-pub use router::{Api, router};
+pub use api::Api;
+pub use router::router;
 pub use server::{Limits, Server};

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::api::Api;
 use super::error::Problem;
-use super::jobs::List;
-use super::router::Api;
+use super::list::List;
 use crate::store::ModelEntry;
 
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<List<ModelEntry>>, Problem> {

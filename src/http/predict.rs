@@ -5,10 +5,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::api::Api;
 use super::body::Body;
 use super::error::Problem;
 use super::params::Params;
-use super::router::Api;
 use crate::engine::loss::argmax;
 use crate::serving::Selector;
 use crate::serving::input::{Format, PixelRange, Preprocessing, decode};

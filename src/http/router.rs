@@ -1,6 +1,5 @@
 //! Every route, and what all requests go through.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,9 +16,8 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use super::api::Api;
 use super::{assets, datasets, error, events, health, jobs, metrics, models, predict, same_site, weights};
-use crate::scheduler::Scheduler;
-use crate::serving::Models;
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
 const BODY_LIMIT: usize = 16 << 20;
@@ -28,17 +26,6 @@ const BODY_PAUSE: Duration = Duration::from_secs(20);
 /// What the dashboard may do: nothing but talk to this server.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: \
     blob:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// What the handlers work with.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// The life of jobs.
-    pub scheduler: Scheduler,
-    /// Models that predict.
-    pub models: Arc<Models>,
-    /// Training threads, for `/version`.
-    pub threads: usize,
-}
 
 /// All of HTTP.
 pub fn router(api: Api) -> Router {

@@ -5,10 +5,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::api::Api;
 use super::error::Problem;
 use super::jobs::find;
 use super::params::{JobId, Params};
-use super::router::Api;
 use crate::serving::Selector;
 
 /// `?format=`

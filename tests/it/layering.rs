@@ -97,7 +97,7 @@ fn crates_are_named_only_by_their_keepers() {
 #[test]
 fn unsafe_code_stays_in_the_kernels() {
     for (_, file, text) in rooms() {
-        let allowed = file.ends_with("engine/gemm.rs");
+        let allowed = file.parent().is_some_and(|folder| folder.ends_with("engine/gemm"));
         assert!(allowed || !text.contains("unsafe {"), "{} has unsafe code", file.display());
     }
 }

@@ -1,6 +1,7 @@
 //! Integration tests: a real server, a real SQLite, a real browser; one binary.
 //!
 //! - `harness`: a server on a random port with a folder of its own, and a client
+//! - `allocation`: a training step allocates nothing
 //! - `layering`: the floors of the house
 //! - `main_job`: POST a job, watch it learn, predict
 //! - `faults`: bad input gets a clear error and loses nothing
@@ -9,6 +10,7 @@
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
+mod allocation;
 mod command_line;
 mod dashboard;
 mod faults;

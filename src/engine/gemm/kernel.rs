@@ -1,0 +1,242 @@
+//! The two kernels of the matrix product, written once for every processor.
+//!
+//! **Broadcast kernel**, where B's rows lie contiguous (`X·W`, `Xᵀ·dY`): a tile of C stays in registers while `k` runs;
+//! each step takes a vector or more of B's row `k` and the tile's values of A's column `k`, one by one:
+//!
+//! ```text
+//!            j → vectors of B's row k
+//!          ┌──────┬──────┬──────┬──────┐
+//!   i  A_ik│ C += A_ik · B_kj          │   up to TILE.0 rows × TILE.1 vectors
+//!   ↓      └──────┴──────┴──────┴──────┘
+//! ```
+//!
+//! **Dot kernel**, where B is a transpose (`dY·Wᵀ`): rows of A and of Bᵀ both lie contiguous along `k`, so the lanes run
+//! along `k` and are added up at the end: 4 × 4 dot products at a time.
+//!
+//! Every element of C is computed by the same operations in the same order wherever it lies in its tile, so cutting a
+//! product into pieces of rows or columns changes no bit.
+
+use super::Into;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Path, Portable, Simd};
+
+/// A product whose views have been checked: pointers, sizes and strides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    pub(super) a: *const f32,
+    pub(super) a_row: usize,
+    pub(super) a_col: usize,
+    pub(super) b: *const f32,
+    /// Distance of B's rows (broadcast) or of Bᵀ's rows (dot); the other stride is 1.
+    pub(super) b_row: usize,
+    pub(super) c: *mut f32,
+    pub(super) c_row: usize,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    pub(super) into: Into,
+}
+
+/// Which kernel a product takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Broadcast,
+    Dot,
+}
+
+/// Runs a product.
+///
+/// # Safety
+/// The views of `p` must lie within their slices, C must overlap neither A nor B, for [`Kind::Dot`] A's columns must lie
+/// contiguous, and the processor must have the instructions of `path`.
+pub(super) unsafe fn run(path: Path, kind: Kind, p: &Product) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        match path {
+            Path::Portable => all::<Portable>(kind, p),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => avx2(kind, p),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => avx512(kind, p),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(kind: Kind, p: &Product) {
+    // SAFETY: as the caller vouches.
+    unsafe { all::<Avx2>(kind, p) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(kind: Kind, p: &Product) {
+    // SAFETY: as the caller vouches.
+    unsafe { all::<Avx512>(kind, p) }
+}
+
+#[inline(always)]
+unsafe fn all<S: Simd>(kind: Kind, p: &Product) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        match kind {
+            Kind::Broadcast => broadcast::<S>(p),
+            Kind::Dot => dot::<S>(p),
+        }
+    }
+}
+
+/// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
+#[inline(always)]
+unsafe fn broadcast<S: Simd>(p: &Product) {
+    let (rows, vectors) = S::TILE;
+    let width = vectors * S::LANES;
+    let mut j = 0;
+    while j < p.n {
+        let columns = (p.n - j).min(width);
+        let mut i = 0;
+        while i < p.m {
+            let height = (p.m - i).min(rows);
+            // SAFETY: the block lies within the product, `columns` needs that many vectors.
+            unsafe {
+                match columns.div_ceil(S::LANES) {
+                    1 => rows_of::<S, 1>(p, i, j, height, columns),
+                    2 => rows_of::<S, 2>(p, i, j, height, columns),
+                    3 => rows_of::<S, 3>(p, i, j, height, columns),
+                    _ => rows_of::<S, 4>(p, i, j, height, columns),
+                }
+            }
+            i += height;
+        }
+        j += columns;
+    }
+}
+
+#[inline(always)]
+unsafe fn rows_of<S: Simd, const V: usize>(p: &Product, i: usize, j: usize, height: usize, columns: usize) {
+    // SAFETY: as the caller vouches; each arm has as many rows as there are.
+    unsafe {
+        match height {
+            1 => tile::<S, 1, V>(p, i, j, columns),
+            2 => tile::<S, 2, V>(p, i, j, columns),
+            3 => tile::<S, 3, V>(p, i, j, columns),
+            4 => tile::<S, 4, V>(p, i, j, columns),
+            5 => tile::<S, 5, V>(p, i, j, columns),
+            _ => tile::<S, 6, V>(p, i, j, columns),
+        }
+    }
+}
+
+/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, i: usize, j: usize, columns: usize) {
+    let last = columns - (V - 1) * S::LANES;
+    // SAFETY: rows i..i+R, columns j..j+columns and all k lie within the views; a part touches `last` values alone.
+    unsafe {
+        let mut sums = [[S::zero(); V]; R];
+        let (mut a, mut b) = (p.a.add(i * p.a_row), p.b.add(j));
+        if last == S::LANES {
+            for _ in 0..p.k {
+                let row: [S::Vector; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
+                step::<S, R, V>(&mut sums, a, p.a_row, &row);
+                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
+            }
+        } else {
+            for _ in 0..p.k {
+                let row: [S::Vector; V] = std::array::from_fn(|v| {
+                    let from = b.add(v * S::LANES);
+                    if v + 1 < V { S::load(from) } else { S::load_part(from, last) }
+                });
+                step::<S, R, V>(&mut sums, a, p.a_row, &row);
+                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let c = p.c.add((i + r) * p.c_row + j);
+            for (v, &sum) in sums.iter().enumerate() {
+                let (c, part) = (c.add(v * S::LANES), v + 1 == V && last < S::LANES);
+                match (p.into, part) {
+                    (Into::Replace, false) => S::store(c, sum),
+                    (Into::Replace, true) => S::store_part(c, sum, last),
+                    (Into::Add, false) => S::store(c, S::add(S::load(c), sum)),
+                    (Into::Add, true) => S::store_part(c, S::add(S::load_part(c, last), sum), last),
+                }
+            }
+        }
+    }
+}
+
+/// One `k` of a tile.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    sums: &mut [[S::Vector; V]; R],
+    a: *const f32,
+    a_row: usize,
+    row: &[S::Vector; V],
+) {
+    for (r, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: the tile's rows lie within A.
+        unsafe {
+            let value = S::splat(*a.add(r * a_row));
+            for (sum, &b) in sums.iter_mut().zip(row) {
+                *sum = S::multiply_add(value, b, *sum);
+            }
+        }
+    }
+}
+
+/// Blocks of 4 × 4 dot products, smaller ones at the edges.
+#[inline(always)]
+unsafe fn dot<S: Simd>(p: &Product) {
+    let mut j = 0;
+    while j < p.n {
+        let columns = if p.n - j >= 4 { 4 } else { 1 };
+        let mut i = 0;
+        while i < p.m {
+            let rows = if p.m - i >= 4 { 4 } else { 1 };
+            // SAFETY: the block lies within the product.
+            unsafe {
+                match (rows, columns) {
+                    (4, 4) => dots::<S, 4, 4>(p, i, j),
+                    (4, _) => dots::<S, 4, 1>(p, i, j),
+                    (_, 4) => dots::<S, 1, 4>(p, i, j),
+                    _ => dots::<S, 1, 1>(p, i, j),
+                }
+            }
+            i += rows;
+        }
+        j += columns;
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<S: Simd, const R: usize, const C: usize>(p: &Product, i: usize, j: usize) {
+    // SAFETY: R rows of A, C rows of Bᵀ and all k lie within the views; a part touches the rest of `k` alone.
+    unsafe {
+        let mut sums = [[S::zero(); C]; R];
+        let (whole, rest) = (p.k - p.k % S::LANES, p.k % S::LANES);
+        let mut block = |load: &dyn Fn(*const f32) -> S::Vector, k: usize| {
+            let b: [S::Vector; C] = std::array::from_fn(|c| load(p.b.add((j + c) * p.b_row + k)));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = load(p.a.add((i + r) * p.a_row + k));
+                for (sum, &b) in sums.iter_mut().zip(&b) {
+                    *sum = S::multiply_add(a, b, *sum);
+                }
+            }
+        };
+        for k in (0..whole).step_by(S::LANES) {
+            block(&|from| S::load(from), k);
+        }
+        if rest > 0 {
+            block(&|from| S::load_part(from, rest), whole);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (c, &sum) in sums.iter().enumerate() {
+                let (to, sum) = (p.c.add((i + r) * p.c_row + j + c), S::sum(sum));
+                *to = if p.into == Into::Add { *to + sum } else { sum };
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What the kernels need of a processor, three times: AVX-512, AVX2 with FMA, and plain Rust.
+//!
+//! The kernels are written once over this trait. Which implementation runs is decided once, by what the processor has;
+//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`) forces a lesser one.
+
+use std::sync::OnceLock;
+
+/// Vectors of `f32` and what can be done with them.
+///
+/// # Safety
+/// Whoever calls a method must have made sure that the processor has the implementation's instructions. Pointers must be
+/// valid for as many values as the method reads or writes: `LANES`, or `n < LANES` of a part.
+pub(super) trait Simd: Copy {
+    /// Values of a vector.
+    const LANES: usize;
+    /// Rows and vectors of a tile of the broadcast kernel: as many as fit the registers.
+    const TILE: (usize, usize);
+    type Vector: Copy;
+
+    unsafe fn zero() -> Self::Vector;
+    unsafe fn splat(value: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    /// The first `n` values, zeros beyond.
+    unsafe fn load_part(from: *const f32, n: usize) -> Self::Vector;
+    unsafe fn store(to: *mut f32, v: Self::Vector);
+    unsafe fn store_part(to: *mut f32, v: Self::Vector, n: usize);
+    /// `a·b + c`.
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Sum of the lanes, in one fixed order.
+    unsafe fn sum(v: Self::Vector) -> f32;
+}
+
+/// Which kernels run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Path {
+    /// All that this processor can run, the best one last.
+    pub(super) fn available() -> Vec<Self> {
+        let mut paths = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                paths.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    paths.push(Self::Avx512);
+                }
+            }
+        }
+        paths
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The best one, or the one that `DOJANG_KERNELS` names if the processor has it.
+    pub(super) fn chosen() -> Self {
+        static CHOSEN: OnceLock<Path> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let paths = Self::available();
+            let forced = std::env::var("DOJANG_KERNELS").ok();
+            let named = forced.and_then(|name| paths.iter().copied().find(|path| path.name() == name));
+            named.or_else(|| paths.last().copied()).unwrap_or(Self::Portable)
+        })
+    }
+}
+
+/// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Simd for Portable {
+    const LANES: usize = 8;
+    const TILE: (usize, usize) = (4, 2);
+    type Vector = [f32; 8];
+
+    #[inline(always)]
+    unsafe fn zero() -> [f32; 8] {
+        [0.0; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> [f32; 8] {
+        [value; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> [f32; 8] {
+        // SAFETY: the caller vouches for eight values.
+        unsafe { from.cast::<[f32; 8]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> [f32; 8] {
+        // SAFETY: the caller vouches for `n` values.
+        std::array::from_fn(|i| if i < n { unsafe { from.add(i).read() } } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: [f32; 8]) {
+        // SAFETY: the caller vouches for eight values.
+        unsafe { to.cast::<[f32; 8]>().write(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(to: *mut f32, v: [f32; 8], n: usize) {
+        for (i, value) in v.into_iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for `n` values.
+            unsafe { to.add(i).write(value) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn sum(v: [f32; 8]) -> f32 {
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Simd;
+
+    /// 32 registers of 16 values.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512;
+
+    // SAFETY of every block below: the trait's callers vouch for the instructions and the pointers.
+    impl Simd for Avx512 {
+        const LANES: usize = 16;
+        const TILE: (usize, usize) = (6, 4);
+        type Vector = __m512;
+
+        #[inline(always)]
+        unsafe fn zero() -> __m512 {
+            unsafe { _mm512_setzero_ps() }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(from: *const f32, n: usize) -> __m512 {
+            unsafe { _mm512_maskz_loadu_ps((1u16 << n).wrapping_sub(1), from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: __m512) {
+            unsafe { _mm512_storeu_ps(to, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(to: *mut f32, v: __m512, n: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, (1u16 << n).wrapping_sub(1), v) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum(v: __m512) -> f32 {
+            unsafe { _mm512_reduce_add_ps(v) }
+        }
+    }
+
+    /// 16 registers of 8 values.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2;
+
+    /// The first `8 − n` entries of a window at `n` are all ones.
+    static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    impl Avx2 {
+        #[inline(always)]
+        unsafe fn mask(n: usize) -> __m256i {
+            unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast()) }
+        }
+    }
+
+    impl Simd for Avx2 {
+        const LANES: usize = 8;
+        const TILE: (usize, usize) = (4, 3);
+        type Vector = __m256;
+
+        #[inline(always)]
+        unsafe fn zero() -> __m256 {
+            unsafe { _mm256_setzero_ps() }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m256 {
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m256 {
+            unsafe { _mm256_loadu_ps(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(from: *const f32, n: usize) -> __m256 {
+            unsafe { _mm256_maskload_ps(from, Self::mask(n)) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: __m256) {
+            unsafe { _mm256_storeu_ps(to, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(to: *mut f32, v: __m256, n: usize) {
+            unsafe { _mm256_maskstore_ps(to, Self::mask(n), v) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum(v: __m256) -> f32 {
+            let mut lanes = [0.0; 8];
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
+            ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A training step allocates nothing after the first.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dojang::engine::checkpoint::Checkpoint;
+use dojang::engine::init::{He, Init};
+use dojang::engine::layer::{LayerSpec, affine::Affine, relu::Relu, sigmoid::Sigmoid, tanh::Tanh};
+use dojang::engine::loss::{LossSpec, SoftmaxCrossEntropy};
+use dojang::engine::network::Network;
+use dojang::engine::optimizer::{OptimizerSpec, adam::Adam};
+use dojang::engine::samples::{Inputs, Samples};
+use dojang::engine::shape::Shape;
+use dojang::engine::train::{Command, Data, Observer, Settings, TrainEvent, Trainer};
+
+/// The system's allocator, counting what the threads of one pool ask for.
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[expect(unsafe_code, reason = "an allocator cannot be written without; each call is passed on as it came")]
+// SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts from one step to another.
+struct Between {
+    first: u64,
+    last: u64,
+    at_first: usize,
+    counted: Option<usize>,
+}
+
+impl Observer for Between {
+    fn next(&mut self, step: u64) -> Command {
+        if step == self.first {
+            self.at_first = COUNT.load(Ordering::Relaxed);
+        }
+        if step == self.last {
+            self.counted = Some(COUNT.load(Ordering::Relaxed) - self.at_first);
+            return Command::Stop;
+        }
+        Command::Continue
+    }
+
+    fn event(&mut self, _event: TrainEvent) {}
+
+    fn checkpoint(&mut self, _checkpoint: Checkpoint) {}
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    let layers = [
+        LayerSpec::Affine(Affine { units: 50 }),
+        LayerSpec::Relu(Relu {}),
+        LayerSpec::Affine(Affine { units: 40 }),
+        LayerSpec::Sigmoid(Sigmoid {}),
+        LayerSpec::Affine(Affine { units: 30 }),
+        LayerSpec::Tanh(Tanh {}),
+        LayerSpec::Affine(Affine { units: 10 }),
+    ];
+    let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
+    let settings = Settings {
+        init: Init::He(He {}),
+        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {}),
+        optimizer: OptimizerSpec::Adam(Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
+        weight_decay: 1e-4,
+        batch_size: 100,
+        epochs: 1000,
+        seed: 1,
+    };
+    let inputs: Vec<u8> = (0..1050 * 784).map(|i| (i % 253) as u8).collect();
+    let labels: Vec<u16> = (0..1050).map(|i| i % 10).collect();
+    let train = Samples::new(Inputs::Bytes(&inputs), &labels, 784);
+    let test = Samples::new(Inputs::Bytes(&[]), &[], 784);
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.broadcast(|_| COUNTED.with(|counted| counted.set(true)));
+        // Three epochs, each with a smaller last batch; the first ones warm up what the pool and the product keep.
+        let mut observer = Between { first: 22, last: 33, at_first: 0, counted: None };
+        pool.install(|| Trainer::new(&network, &settings, Data { train, test }).run(&mut observer));
+        assert_eq!(observer.counted, Some(0), "with {threads} threads");
+    }
+}
