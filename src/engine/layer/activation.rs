@@ -8,27 +8,27 @@ use super::Layer;
 use crate::engine::shape::Shape;
 
 /// The formula of an element-wise activation.
-pub(super) trait Activation: fmt::Debug + Send + Sync + 'static {
+pub(super) trait Activation: fmt::Debug + Clone + Send + Sync + 'static {
     /// `f(x)`.
-    fn value(x: f32) -> f32;
+    fn value(&self, x: f32) -> f32;
 
     /// `f′(x)`, given `x` and `y = f(x)`.
-    fn slope(x: f32, y: f32) -> f32;
+    fn slope(&self, x: f32, y: f32) -> f32;
 
     /// `f(x)` in `f64`, by the textbook formula.
-    fn reference(x: f64) -> f64;
+    fn reference(&self, x: f64) -> f64;
 }
 
 /// An element-wise activation for one shape.
 #[derive(Debug)]
 pub(super) struct Elementwise<A> {
     shape: Shape,
-    formula: std::marker::PhantomData<A>,
+    formula: A,
 }
 
 impl<A: Activation> Elementwise<A> {
-    pub(super) fn boxed(shape: &Shape) -> Box<dyn Layer> {
-        Box::new(Self { shape: shape.clone(), formula: std::marker::PhantomData })
+    pub(super) fn boxed(formula: &A, shape: &Shape) -> Box<dyn Layer> {
+        Box::new(Self { shape: shape.clone(), formula: formula.clone() })
     }
 }
 
@@ -43,17 +43,17 @@ impl<A: Activation> Layer for Elementwise<A> {
 
     fn forward(&self, _parameters: &[f32], x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = A::value(x);
+            *y = self.formula.value(x);
         }
     }
 
     fn backward(&self, _parameters: &[f32], x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
         for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
-            *dx = dy * A::slope(x, y);
+            *dx = dy * self.formula.slope(x, y);
         }
     }
 
     fn reference(&self, _parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64> {
-        x.mapv(A::reference)
+        x.mapv(|x| self.formula.reference(x))
     }
 }

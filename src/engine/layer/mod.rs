@@ -15,8 +15,14 @@ use super::shard::Pieces;
 
 mod activation;
 pub mod affine;
+pub mod elu;
+pub mod gelu;
+pub mod identity;
+pub mod leaky_relu;
 pub mod relu;
 pub mod sigmoid;
+pub mod silu;
+pub mod softplus;
 pub mod tanh;
 
 /// A layer at work, built for one input shape.
@@ -138,6 +144,12 @@ macro_rules! registry {
 registry! {
     Affine => affine,
     Relu => relu,
+    LeakyRelu => leaky_relu,
+    Elu => elu,
+    Gelu => gelu,
+    Silu => silu,
+    Softplus => softplus,
     Sigmoid => sigmoid,
     Tanh => tanh,
+    Identity => identity,
 }

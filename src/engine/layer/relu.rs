@@ -17,22 +17,22 @@ impl LayerKind for Relu {
         Entry { name: "relu", aliases: &[], doc: "Rectified linear unit: y = max(0, x).", fields: &[] };
 
     fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
-        Ok(Elementwise::<Self>::boxed(input))
+        Ok(Elementwise::boxed(self, input))
     }
 }
 
 impl Activation for Relu {
     #[inline(always)]
-    fn value(x: f32) -> f32 {
+    fn value(&self, x: f32) -> f32 {
         if x > 0.0 || x.is_nan() { x } else { 0.0 }
     }
 
     #[inline(always)]
-    fn slope(_x: f32, y: f32) -> f32 {
+    fn slope(&self, _x: f32, y: f32) -> f32 {
         if y > 0.0 { 1.0 } else { 0.0 }
     }
 
-    fn reference(x: f64) -> f64 {
+    fn reference(&self, x: f64) -> f64 {
         x.max(0.0)
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn passes_what_is_not_a_number_on() {
         // A NaN must reach the loss, which stops the job; `max` would hide it.
-        assert!(Relu::value(f32::NAN).is_nan());
-        assert_eq!([Relu::value(-2.0), Relu::value(0.0), Relu::value(3.0)], [0.0, 0.0, 3.0]);
+        assert!(Relu {}.value(f32::NAN).is_nan());
+        assert_eq!([-2.0, 0.0, 3.0].map(|x| Relu {}.value(x)), [0.0, 0.0, 3.0]);
     }
 }

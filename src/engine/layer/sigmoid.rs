@@ -22,22 +22,22 @@ impl LayerKind for Sigmoid {
     };
 
     fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
-        Ok(Elementwise::<Self>::boxed(input))
+        Ok(Elementwise::boxed(self, input))
     }
 }
 
 impl Activation for Sigmoid {
     #[inline(always)]
-    fn value(x: f32) -> f32 {
+    fn value(&self, x: f32) -> f32 {
         math::sigmoid(x)
     }
 
     #[inline(always)]
-    fn slope(_x: f32, y: f32) -> f32 {
+    fn slope(&self, _x: f32, y: f32) -> f32 {
         y * (1.0 - y)
     }
 
-    fn reference(x: f64) -> f64 {
+    fn reference(&self, x: f64) -> f64 {
         1.0 / (1.0 + (-x).exp())
     }
 }

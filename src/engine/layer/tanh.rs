@@ -17,22 +17,22 @@ impl LayerKind for Tanh {
     const ENTRY: Entry = Entry { name: "tanh", aliases: &[], doc: "Hyperbolic tangent: y = tanh(x).", fields: &[] };
 
     fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
-        Ok(Elementwise::<Self>::boxed(input))
+        Ok(Elementwise::boxed(self, input))
     }
 }
 
 impl Activation for Tanh {
     #[inline(always)]
-    fn value(x: f32) -> f32 {
+    fn value(&self, x: f32) -> f32 {
         math::tanh(x)
     }
 
     #[inline(always)]
-    fn slope(_x: f32, y: f32) -> f32 {
+    fn slope(&self, _x: f32, y: f32) -> f32 {
         1.0 - y * y
     }
 
-    fn reference(x: f64) -> f64 {
+    fn reference(&self, x: f64) -> f64 {
         x.tanh()
     }
 }

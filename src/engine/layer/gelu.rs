@@ -1,0 +1,62 @@
+//! The Gaussian error linear unit (D. Hendrycks, K. Gimpel, 2016): `y = x·Φ(x)`, with the normal distribution function
+//! `Φ(x) = ½(1 + erf(x/√2))`; `y′ = Φ(x) + x·φ(x)`.
+
+use serde::{Deserialize, Serialize};
+
+use super::activation::{Activation, Elementwise};
+use super::{Layer, LayerError, LayerKind};
+use crate::engine::describe::Entry;
+use crate::engine::math;
+use crate::engine::shape::Shape;
+
+/// Spec of the activation; it has no fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gelu {}
+
+impl LayerKind for Gelu {
+    const ENTRY: Entry = Entry {
+        name: "gelu",
+        aliases: &[],
+        doc: "Gaussian error linear unit: y = x·Φ(x), with the exact normal distribution function.",
+        fields: &[],
+    };
+
+    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+        Ok(Elementwise::boxed(self, input))
+    }
+}
+
+impl Activation for Gelu {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+    }
+
+    #[inline(always)]
+    fn slope(&self, x: f32, _y: f32) -> f32 {
+        // 1/√(2π)
+        const DENSITY: f32 = 0.398_942_3;
+        0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)) + x * DENSITY * math::exp(-0.5 * x * x)
+    }
+
+    fn reference(&self, x: f64) -> f64 {
+        0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LayerSpec;
+    use super::*;
+    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+
+    #[test]
+    fn agrees_with_finite_differences() {
+        for n in [1, 5] {
+            let network = [LayerSpec::Gelu(Gelu {})];
+            assert_forward_agrees(&network, &Shape::new(&[2, 3, 3]), n, 7);
+            assert_gradients_agree(&network, &Shape::new(&[2, 3, 3]), n, 7);
+        }
+    }
+}
