@@ -14,8 +14,16 @@ pub enum Init {
     He(He),
     /// Normal with σ = √(1 / fan-in).
     Xavier(Xavier),
+    /// Uniform with He's variance.
+    HeUniform(HeUniform),
+    /// Uniform with Xavier's variance.
+    XavierUniform(XavierUniform),
     /// Normal with a given σ.
     Std(Std),
+    /// All the same value.
+    Constant(Constant),
+    /// All zero.
+    Zeros(Zeros),
 }
 
 /// K. He et al., *Delving deep into rectifiers*, 2015: keeps the signal's variance through ReLU.
@@ -37,6 +45,29 @@ pub struct Std {
     pub std: f64,
 }
 
+/// [`He`]'s variance in a uniform distribution: within ±√(6 / fan-in).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeUniform {}
+
+/// [`Xavier`]'s variance in a uniform distribution: within ±√(3 / fan-in).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct XavierUniform {}
+
+/// One value for all weights: units that start alike stay alike, which the book's §6.2.1 warns of.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// The value.
+    pub value: f64,
+}
+
+/// Zero for all weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zeros {}
+
 /// The registered initialisations.
 pub fn entries() -> &'static [Entry] {
     const ENTRIES: &[Entry] = &[
@@ -47,6 +78,26 @@ pub fn entries() -> &'static [Entry] {
             doc: "Normal, σ = √(1 / inputs), as in the book: for sigmoid and tanh.",
             fields: &[],
         },
+        Entry {
+            name: "he_uniform", aliases: &[], doc: "Uniform within ±√(6 / inputs): He's variance.", fields: &[]
+        },
+        Entry {
+            name: "xavier_uniform",
+            aliases: &[],
+            doc: "Uniform within ±√(3 / inputs): Xavier's variance.",
+            fields: &[],
+        },
+        Entry {
+            name: "constant",
+            aliases: &[],
+            doc: "All weights the same value.",
+            fields: &[Field::required(
+                "value",
+                Kind::Number { min: Bound::Included(-100.0), max: Bound::Included(100.0) },
+                "the value of every weight",
+            )],
+        },
+        Entry { name: "zeros", aliases: &[], doc: "All weights zero.", fields: &[] },
         Entry {
             name: "std",
             aliases: &["normal"],
@@ -69,13 +120,18 @@ impl Init {
             values.fill(0.0);
             return;
         };
-        let std = match self {
-            Self::He(_) => (2.0 / fan_in as f64).sqrt(),
-            Self::Xavier(_) => (1.0 / fan_in as f64).sqrt(),
-            Self::Std(spec) => spec.std,
+        let fan_in = fan_in as f64;
+        let (spread, uniform) = match self {
+            Self::He(_) => ((2.0 / fan_in).sqrt(), false),
+            Self::Xavier(_) => ((1.0 / fan_in).sqrt(), false),
+            Self::HeUniform(_) => ((6.0 / fan_in).sqrt(), true),
+            Self::XavierUniform(_) => ((3.0 / fan_in).sqrt(), true),
+            Self::Std(spec) => (spec.std, false),
+            Self::Constant(Constant { value }) => return values.fill(*value as f32),
+            Self::Zeros(_) => return values.fill(0.0),
         };
         for value in values {
-            *value = (std * rng.normal()) as f32;
+            *value = (spread * if uniform { rng.uniform_in(-1.0, 1.0) } else { rng.normal() }) as f32;
         }
     }
 }
@@ -91,6 +147,8 @@ mod tests {
         for (init, expected) in [
             (Init::He(He {}), (2.0f64 / 400.0).sqrt()),
             (Init::Xavier(Xavier {}), 0.05),
+            (Init::HeUniform(HeUniform {}), (2.0f64 / 400.0).sqrt()),
+            (Init::XavierUniform(XavierUniform {}), 0.05),
             (Init::Std(Std { std: 0.01 }), 0.01),
         ] {
             let mut values = vec![0.0; 40_000];
@@ -98,6 +156,16 @@ mod tests {
             let mean: f64 = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
             let std = (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / 40_000.0).sqrt();
             assert!((std / expected - 1.0).abs() < 0.02 && mean.abs() < expected * 0.02, "{init:?}: {std} {mean}");
+        }
+    }
+
+    #[test]
+    fn constants_are_constant() {
+        let role = Role::Weight { fan_in: 4, fan_out: 1 };
+        for (init, expected) in [(Init::Constant(Constant { value: 0.5 }), 0.5), (Init::Zeros(Zeros {}), 0.0)] {
+            let mut values = [9.0; 4];
+            init.fill(role, &mut Rng::new(3, Purpose::Init, 0, 0), &mut values);
+            assert_eq!(values, [expected; 4]);
         }
     }
 

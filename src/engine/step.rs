@@ -146,6 +146,7 @@ impl Setting<'_> {
                     *g += self.weight_decay * w;
                 }
             }
+            let moment = Moment { decays: first.decays, ..moment };
             self.optimizer.update(moment, place.parameters, place.gradient, place.slots);
             return;
         }

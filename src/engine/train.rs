@@ -246,7 +246,9 @@ impl<'a> Trainer<'a> {
         if !score.loss.is_finite() {
             return None;
         }
-        let moment = Moment { update: step + 1, learning_rate: self.settings.optimizer.rule().learning_rate() };
+        let learning_rate = self.settings.optimizer.rule().learning_rate();
+        // Each tile says for itself whether it decays.
+        let moment = Moment { update: step + 1, learning_rate, decays: false };
         let mut slots = slots.iter_mut().map(Vec::as_mut_slice);
         let slots = std::array::from_fn(|_| slots.next().unwrap_or_default());
         setting.update(&mut self.work, indices.len(), moment, Place { parameters, slots });

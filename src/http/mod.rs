@@ -6,6 +6,7 @@
 mod api;
 mod assets;
 mod body;
+mod catalog;
 mod datasets;
 mod error;
 mod events;

@@ -135,7 +135,7 @@ async fn pages_have_a_strict_policy() {
     let policy = response.headers()["content-security-policy"].to_str().expect("text").to_owned();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/version", 200)] {
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/version", 200), ("/v1/catalog", 200)] {
         assert_eq!(site.client.get(path).await.0.as_u16(), status);
     }
     site.stop().await;

@@ -153,3 +153,6 @@ registry! {
     Tanh => tanh,
     Identity => identity,
 }
+
+#[cfg(test)]
+mod golden_tests;

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate};
-use crate::engine::describe::{Bound, Entry, Field, Kind};
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, learning_rate};
+use crate::engine::describe::Entry;
 
 /// Spec of Adam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,12 +30,7 @@ impl OptimizerKind for Adam {
             learning_rate("0.001"),
             factor("beta1", "0.9", "what is kept of the gradient's mean at each step"),
             factor("beta2", "0.999", "what is kept of the gradient's mean square at each step"),
-            Field::optional(
-                "epsilon",
-                Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1.0) },
-                "1e-8",
-                "keeps the divisor from zero",
-            ),
+            epsilon("1e-8"),
         ],
     };
 }
@@ -78,7 +73,7 @@ mod tests {
         let (mut w64, mut m64, mut v64) = (0.5f64, 0.0f64, 0.0f64);
         for update in 1..=50u64 {
             let g = (update as f32 * 0.7).sin();
-            rule.update(Moment { update, learning_rate: 0.01 }, &mut w, &[g], [&mut m, &mut v]);
+            rule.update(Moment { update, learning_rate: 0.01, decays: true }, &mut w, &[g], [&mut m, &mut v]);
             m64 = 0.9 * m64 + 0.1 * f64::from(g);
             v64 = 0.999 * v64 + 0.001 * f64::from(g).powi(2);
             let (mean, square) = (m64 / (1.0 - 0.9f64.powi(update as i32)), v64 / (1.0 - 0.999f64.powi(update as i32)));
@@ -91,7 +86,7 @@ mod tests {
     fn the_first_step_is_the_learning_rate() {
         let rule = Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
         let (mut w, mut m, mut v) = ([0.0f32; 2], [0.0; 2], [0.0; 2]);
-        rule.update(Moment { update: 1, learning_rate: 0.01 }, &mut w, &[5.0, -1e-3], [&mut m, &mut v]);
+        rule.update(Moment { update: 1, learning_rate: 0.01, decays: true }, &mut w, &[5.0, -1e-3], [&mut m, &mut v]);
         assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
     }
 }

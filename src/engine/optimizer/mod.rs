@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::{Bound, Entry, Field, Kind};
 
+pub mod adagrad;
 pub mod adam;
+pub mod adamw;
 pub mod momentum;
+pub mod nesterov;
+pub mod rmsprop;
 pub mod sgd;
 
 /// The most buffers that any optimizer keeps beside the parameters.
@@ -35,6 +39,8 @@ pub struct Moment {
     pub update: u64,
     /// The learning rate now.
     pub learning_rate: f64,
+    /// Whether this part of the parameters is subject to weight decay: weights are, biases are not.
+    pub decays: bool,
 }
 
 /// What an optimizer's spec can do.
@@ -56,6 +62,12 @@ const fn learning_rate(default: &'static str) -> Field {
 /// A factor in `[0, 1)`.
 const fn factor(name: &'static str, default: &'static str, doc: &'static str) -> Field {
     Field::optional(name, Kind::Number { min: Bound::Included(0.0), max: Bound::Excluded(1.0) }, default, doc)
+}
+
+/// What keeps a divisor from zero.
+const fn epsilon(default: &'static str) -> Field {
+    let kind = Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1.0) };
+    Field::optional("epsilon", kind, default, "keeps the divisor from zero")
 }
 
 /// Makes the enum of optimizer specs and its registry from one line an optimizer.
@@ -88,5 +100,12 @@ macro_rules! registry {
 registry! {
     Sgd => sgd,
     Momentum => momentum,
+    Nesterov => nesterov,
+    Adagrad => adagrad,
+    Rmsprop => rmsprop,
     Adam => adam,
+    Adamw => adamw,
 }
+
+#[cfg(test)]
+mod golden_tests;

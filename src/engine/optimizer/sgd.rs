@@ -47,7 +47,7 @@ mod tests {
     fn steps_against_the_gradient() {
         let mut w = [1.0, -2.0];
         Sgd { learning_rate: 0.5 }.update(
-            Moment { update: 1, learning_rate: 0.5 },
+            Moment { update: 1, learning_rate: 0.5, decays: true },
             &mut w,
             &[2.0, 4.0],
             [&mut [], &mut []],
