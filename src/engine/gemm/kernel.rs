@@ -137,21 +137,20 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, i: usize, j
     unsafe {
         let mut sums = [[S::zero(); V]; R];
         let (mut a, mut b) = (p.a.add(i * p.a_row), p.b.add(j));
-        if last == S::LANES {
-            for _ in 0..p.k {
-                let row: [S::Vector; V] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
-                step::<S, R, V>(&mut sums, a, p.a_row, &row);
-                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
+        // Plain loops: a closure would not take the instructions of its surroundings over.
+        for _ in 0..p.k {
+            let mut row = [S::zero(); V];
+            for (v, vector) in row.iter_mut().enumerate() {
+                let from = b.wrapping_add(v * S::LANES);
+                *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
             }
-        } else {
-            for _ in 0..p.k {
-                let row: [S::Vector; V] = std::array::from_fn(|v| {
-                    let from = b.add(v * S::LANES);
-                    if v + 1 < V { S::load(from) } else { S::load_part(from, last) }
-                });
-                step::<S, R, V>(&mut sums, a, p.a_row, &row);
-                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let value = S::splat(*a.add(r * p.a_row));
+                for (sum, &b) in sums.iter_mut().zip(&row) {
+                    *sum = S::multiply_add(value, b, *sum);
+                }
             }
+            (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
         }
         for (r, sums) in sums.iter().enumerate() {
             let c = p.c.add((i + r) * p.c_row + j);
@@ -163,25 +162,6 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, i: usize, j
                     (Into::Add, false) => S::store(c, S::add(S::load(c), sum)),
                     (Into::Add, true) => S::store_part(c, S::add(S::load_part(c, last), sum), last),
                 }
-            }
-        }
-    }
-}
-
-/// One `k` of a tile.
-#[inline(always)]
-unsafe fn step<S: Simd, const R: usize, const V: usize>(
-    sums: &mut [[S::Vector; V]; R],
-    a: *const f32,
-    a_row: usize,
-    row: &[S::Vector; V],
-) {
-    for (r, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the tile's rows lie within A.
-        unsafe {
-            let value = S::splat(*a.add(r * a_row));
-            for (sum, &b) in sums.iter_mut().zip(row) {
-                *sum = S::multiply_add(value, b, *sum);
             }
         }
     }
@@ -216,21 +196,23 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(p: &Product, i: usize, j
     // SAFETY: R rows of A, C rows of Bᵀ and all k lie within the views; a part touches the rest of `k` alone.
     unsafe {
         let mut sums = [[S::zero(); C]; R];
-        let (whole, rest) = (p.k - p.k % S::LANES, p.k % S::LANES);
-        let mut block = |load: &dyn Fn(*const f32) -> S::Vector, k: usize| {
-            let b: [S::Vector; C] = std::array::from_fn(|c| load(p.b.add((j + c) * p.b_row + k)));
+        let (a, b) = (p.a.add(i * p.a_row), p.b.add(j * p.b_row));
+        let mut k = 0;
+        while k < p.k {
+            let part = p.k - k;
+            let mut columns = [S::zero(); C];
+            for (c, vector) in columns.iter_mut().enumerate() {
+                let from = b.add(c * p.b_row + k);
+                *vector = if part >= S::LANES { S::load(from) } else { S::load_part(from, part) };
+            }
             for (r, sums) in sums.iter_mut().enumerate() {
-                let a = load(p.a.add((i + r) * p.a_row + k));
-                for (sum, &b) in sums.iter_mut().zip(&b) {
-                    *sum = S::multiply_add(a, b, *sum);
+                let from = a.add(r * p.a_row + k);
+                let row = if part >= S::LANES { S::load(from) } else { S::load_part(from, part) };
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = S::multiply_add(row, column, *sum);
                 }
             }
-        };
-        for k in (0..whole).step_by(S::LANES) {
-            block(&|from| S::load(from), k);
-        }
-        if rest > 0 {
-            block(&|from| S::load_part(from, rest), whole);
+            k += S::LANES;
         }
         for (r, sums) in sums.iter().enumerate() {
             for (c, &sum) in sums.iter().enumerate() {
