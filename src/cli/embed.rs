@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::error::CliError;
+use super::lock::DataLock;
 use crate::app::{App, AppError, Config};
 
 /// A running server.
@@ -17,6 +18,8 @@ pub(crate) struct Embedded {
     addr: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), AppError>>,
+    /// Given back after the server is gone.
+    _lock: DataLock,
 }
 
 impl Embedded {
@@ -25,12 +28,14 @@ impl Embedded {
     /// # Errors
     /// If it cannot be built.
     pub(crate) async fn start(config: Config) -> Result<Self, CliError> {
+        let data_dir = config.data_dir.clone();
         let app = Box::pin(App::build(config)).await?;
+        let lock = DataLock::take(&data_dir)?;
         let addr = app.addr();
         let stop = CancellationToken::new();
         let until = stop.clone();
         let task = tokio::spawn(Box::pin(app.run_until_stopped(async move { until.cancelled().await })));
-        Ok(Self { addr, stop, task })
+        Ok(Self { addr, stop, task, _lock: lock })
     }
 
     /// Where it listens.

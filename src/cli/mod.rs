@@ -1,7 +1,7 @@
 //! The command line: one command, one file.
 //!
 //! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`], [`data`]
-//! - a server: in this process ([`embed`]), or called over HTTP ([`client`], [`sse`], [`follow`])
+//! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
 //! - a spec's text: [`spec_file`], [`locate`]
 //!
@@ -17,6 +17,7 @@ mod error;
 mod follow;
 mod format;
 mod locate;
+mod lock;
 mod logging;
 #[cfg(test)]
 mod mock;

@@ -9,6 +9,7 @@ use clap::builder::FalseyValueParser;
 
 use super::error::{CliError, Ended};
 use super::format::parse_bytes;
+use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
 use super::stop::Stop;
@@ -108,6 +109,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
         app = Box::pin(App::build(config)) => app?,
         () = stop.requested() => return Ok(Ended::Well),
     };
+    // Before any job of the folder is touched, and until the server is gone.
+    let _lock = DataLock::take(&data_dir)?;
     let addr = app.addr();
     tracing::info!(%addr, data_dir = %data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
     let asked = async move {
