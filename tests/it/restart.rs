@@ -57,7 +57,7 @@ impl Process {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
     let mut spec = long_job();
-    spec["epochs"] = json!(1200);
+    spec["epochs"] = json!(1600);
     spec["optimizer"] = json!({"type": "adam", "learning_rate": 0.0005});
     let site = Site::start().await;
     let control = site.client.submit(&spec).await;

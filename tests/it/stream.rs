@@ -61,7 +61,7 @@ async fn many_readers_of_a_running_job_see_the_same() {
 async fn streams_end_at_shutdown_and_the_job_goes_on_after_it() {
     let site = Site::start().await;
     let mut spec = long_job();
-    spec["epochs"] = json!(3000);
+    spec["epochs"] = json!(3500);
     let id = site.client.submit(&spec).await;
     let mut stream = Stream::open(&site.client, &id, None).await;
     let mut seen = Vec::new();
