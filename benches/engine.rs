@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::checkpoint::Checkpoint;
 use dojang::engine::init::{He, Init};
 use dojang::engine::layer::{LayerSpec, affine::Affine, relu::Relu};
-use dojang::engine::loss::{LossSpec, SoftmaxCrossEntropy};
+use dojang::engine::loss::{LossSpec, softmax_cross_entropy::SoftmaxCrossEntropy};
 use dojang::engine::network::Network;
 use dojang::engine::optimizer::{OptimizerSpec, adam::Adam, sgd::Sgd};
 use dojang::engine::rng::{Purpose, Rng};
@@ -70,7 +70,7 @@ fn training(c: &mut Criterion) {
             let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
             let settings = Settings {
                 init: Init::He(He {}),
-                loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {}),
+                loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
                 optimizer: case.optimizer.clone(),
                 weight_decay: 0.0,
                 batch_size: case.batch,

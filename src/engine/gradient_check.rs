@@ -3,10 +3,10 @@
 //! The differences are central ones of the `f64` reference, so the check also holds the fast `f32` forward pass to the
 //! plain formulas.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use super::layer::LayerSpec;
-use super::loss::{Loss, LossSpec};
+use super::loss::{Loss, LossSpec, Outputs};
 use super::network::{Network, Tensor};
 use super::optimizer::OptimizerSpec;
 use super::rng::{Purpose, Rng};
@@ -147,40 +147,38 @@ struct Functional {
 }
 
 impl Loss for Functional {
-    fn score(&self, _outputs: &[f32], labels: &[u16]) -> super::loss::Score {
-        super::loss::Score { samples: labels.len() as u64, ..Default::default() }
+    fn outputs(&self, _classes: usize) -> Outputs {
+        Outputs::PerClass(self.weights.len())
     }
 
-    fn score_and_gradient(
-        &self,
-        outputs: &[f32],
-        labels: &[u16],
-        scale: f32,
-        gradient: &mut [f32],
-    ) -> super::loss::Score {
-        for row in gradient.chunks_exact_mut(self.weights.len()) {
-            for (d, w) in row.iter_mut().zip(&self.weights) {
-                *d = scale * w;
-            }
+    fn row_loss(&self, outputs: &[f32], _label: u16) -> f64 {
+        outputs.iter().zip(&self.weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
+    }
+
+    fn row_loss_and_gradient(&self, outputs: &[f32], label: u16, scale: f32, gradient: &mut [f32]) -> f64 {
+        for (d, w) in gradient.iter_mut().zip(&self.weights) {
+            *d = scale * w;
         }
-        self.score(outputs, labels)
+        self.row_loss(outputs, label)
     }
 
-    fn probabilities(&self, _outputs: &mut [f32], _classes: usize) {}
+    fn predicted_class(&self, _outputs: &[f32]) -> usize {
+        0
+    }
 
-    fn reference(&self, outputs: ArrayView2<'_, f64>, _labels: &[u16]) -> f64 {
-        outputs
-            .rows()
-            .into_iter()
-            .map(|row| row.iter().zip(&self.weights).map(|(y, w)| y * f64::from(*w)).sum::<f64>())
-            .sum()
+    fn predictions(&self, outputs: &[f32], _classes: usize, predictions: &mut [f32]) {
+        predictions.copy_from_slice(outputs);
+    }
+
+    fn row_reference(&self, outputs: ArrayView1<'_, f64>, _label: u16) -> f64 {
+        outputs.iter().zip(&self.weights).map(|(y, w)| y * f64::from(*w)).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::layer::{affine::Affine, relu::Relu, sigmoid::Sigmoid};
-    use super::super::loss::SoftmaxCrossEntropy;
+    use super::super::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
     use super::*;
 
     #[test]
@@ -196,7 +194,8 @@ mod tests {
         // 70 rows are three shards, the last one smaller.
         let (parameters, x) = random_case(&network, 70, 11);
         let labels: Vec<u16> = (0..70).map(|i| i % 4).collect();
-        let errors = check(&network, LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {}), &parameters, &x, &labels);
+        let loss = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default());
+        let errors = check(&network, loss, &parameters, &x, &labels);
         let names: Vec<_> = errors.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["W1", "b1", "W2", "b2", "W3", "b3", "x"]);
         for error in errors {

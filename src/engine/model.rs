@@ -12,16 +12,18 @@ pub struct Model {
     network: Network,
     parameters: Vec<f32>,
     loss: LossSpec,
+    classes: usize,
 }
 
 impl Model {
-    /// A network with these weights, trained with this loss.
+    /// A network with these weights, trained with this loss to tell so many classes apart.
     ///
     /// # Panics
-    /// If the weights are not as many as the network's parameters.
-    pub fn new(network: Network, parameters: Vec<f32>, loss: LossSpec) -> Self {
+    /// If the weights are not as many as the network's parameters, or its outputs not what the loss takes.
+    pub fn new(network: Network, parameters: Vec<f32>, loss: LossSpec, classes: usize) -> Self {
         assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
-        Self { network, parameters, loss }
+        assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
+        Self { network, parameters, loss, classes }
     }
 
     /// The network.
@@ -39,28 +41,27 @@ impl Model {
         values <= SHARD_ROWS * self.network.input().len()
     }
 
-    /// Class probabilities `[N, classes]` of inputs `[N, …]`.
+    /// What the loss makes of the outputs, `[N, classes]`, for inputs `[N, …]`: of most losses probabilities.
     ///
     /// # Panics
     /// If `x` is not a whole number of samples.
     pub fn infer(&self, x: &[f32]) -> Vec<f32> {
-        let (inputs, outputs) = (self.network.input().len(), self.network.output().len());
+        let inputs = self.network.input().len();
         let n = x.len() / inputs;
         assert_eq!(n * inputs, x.len(), "inputs are whole samples");
-        let mut y = vec![0.0; n * outputs];
+        let mut y = vec![0.0; n * self.classes];
         let Some(layout) = (n > 0).then(|| Layout::new(&self.network, n, false)).flatten() else { return y };
         let (rows, width) = (layout.rows, layout.output_end());
         let shard = |memory: &mut Vec<f32>, (x, y): (&[f32], &mut [f32])| {
             let n = x.len() / inputs;
             layout.input(memory, n).copy_from_slice(x);
             self.network.forward(&self.parameters, &layout, memory, n);
-            y.copy_from_slice(layout.output_values(memory, n));
-            self.loss.rule().probabilities(y, outputs);
+            self.loss.rule().predictions(layout.output_values(memory, n), self.classes, y);
         };
         if self.is_small(x.len()) {
             shard(&mut vec![0.0; width], (x, &mut y));
         } else {
-            let shards = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * outputs));
+            let shards = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
             shards.for_each_init(|| vec![0.0; width], shard);
         }
         y

@@ -1,7 +1,7 @@
 //! What holds of a training as a whole: the same bits for any thread count and any interruption, and it learns.
 
 use super::super::layer::{LayerSpec, affine::Affine, relu::Relu, sigmoid::Sigmoid, tanh::Tanh};
-use super::super::loss::SoftmaxCrossEntropy;
+use super::super::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::super::optimizer::{adam::Adam, momentum::Momentum, sgd::Sgd};
 use super::super::samples::Inputs;
 use super::super::shape::Shape;
@@ -50,7 +50,7 @@ fn network() -> Network {
 fn settings(optimizer: OptimizerSpec) -> Settings {
     Settings {
         init: Init::He(He {}),
-        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {}),
+        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
         optimizer,
         weight_decay: 1e-4,
         batch_size: 70,

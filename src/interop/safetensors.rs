@@ -141,10 +141,10 @@ mod tests {
     use crate::engine::layer::LayerSpec;
     use crate::engine::layer::affine::Affine;
     use crate::engine::layer::sigmoid::Sigmoid;
-    use crate::engine::loss::SoftmaxCrossEntropy;
+    use crate::engine::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
     use crate::engine::model::Model;
 
-    const LOSS: LossSpec = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {});
+    const LOSS: LossSpec = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy { label_smoothing: 0.0 });
 
     fn network(units: &[usize]) -> Network {
         let mut layers: Vec<_> = units
@@ -195,7 +195,7 @@ mod tests {
         let weights = decode_weights(&std::fs::read(book).expect("a file"), &network).expect("the book's weights");
         let mnist = crate::data::mnist::load(std::path::Path::new(&mnist)).expect("MNIST");
         let x: Vec<f32> = mnist.test.inputs.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-        let y = Model::new(network, weights, LOSS).infer(&x);
+        let y = Model::new(network, weights, LOSS, 10).infer(&x);
         let hits =
             y.chunks(10).zip(&mnist.test.labels).filter(|(y, t)| crate::engine::loss::argmax(y) == usize::from(**t));
         assert_eq!(hits.count(), 9352);

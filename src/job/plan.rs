@@ -147,18 +147,24 @@ impl Plan {
     }
 }
 
-/// The loss needs one output a class.
+/// The last layer must have as many outputs as the loss takes for the dataset's classes.
 fn output_fault(network: &Network, dataset: &DatasetInfo, spec: &TrainSpec) -> Option<Fault> {
-    let (outputs, classes) = (network.output().checked_len(), dataset.classes);
-    (outputs != Some(classes)).then(|| {
-        let detail = format!(
-            "the last layer gives outputs of shape {}, but `{}` has {classes} classes and the loss needs one output for \
-             each; end with {{\"type\": \"affine\", \"units\": {classes}}}",
-            network.output(),
-            dataset.name,
-        );
-        Pointer::root().at("network").at(spec.network.len() - 1).fault(detail)
-    })
+    let needed = spec.loss.rule().outputs(dataset.classes);
+    if network.output().checked_len().is_some_and(|count| needed.accepts(count)) {
+        return None;
+    }
+    let Some(units) = needed.example() else {
+        let detail = format!("`{}` has {} classes, but the loss needs {needed}", dataset.name, dataset.classes);
+        return Some(Pointer::root().at("loss").fault(detail));
+    };
+    let detail = format!(
+        "the last layer gives outputs of shape {}, but `{}` has {} classes and the loss needs {needed}; \
+         end with {{\"type\": \"affine\", \"units\": {units}}}",
+        network.output(),
+        dataset.name,
+        dataset.classes,
+    );
+    Some(Pointer::root().at("network").at(spec.network.len() - 1).fault(detail))
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -216,6 +222,15 @@ mod tests {
         ] {
             assert_eq!(pointer(&json!({"dataset": dataset, "network": network}), 1 << 30), place);
         }
+    }
+
+    #[test]
+    fn the_loss_says_how_many_outputs_there_must_be() {
+        let spec =
+            |loss: &str, units| json!({"dataset": {"name": "digits"}, "network": affine(&[units]), "loss": loss});
+        assert_eq!(pointer(&spec("bce", 10), 1 << 30), "");
+        assert_eq!(pointer(&spec("bce", 1), 1 << 30), "#/network/0");
+        assert_eq!(pointer(&spec("perceptron", 1), 1 << 30), "#/loss");
     }
 
     #[test]

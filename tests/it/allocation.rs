@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dojang::engine::checkpoint::Checkpoint;
 use dojang::engine::init::{He, Init};
 use dojang::engine::layer::{LayerSpec, affine::Affine, relu::Relu, sigmoid::Sigmoid, tanh::Tanh};
-use dojang::engine::loss::{LossSpec, SoftmaxCrossEntropy};
+use dojang::engine::loss::{LossSpec, softmax_cross_entropy::SoftmaxCrossEntropy};
 use dojang::engine::network::Network;
 use dojang::engine::optimizer::{OptimizerSpec, adam::Adam};
 use dojang::engine::samples::{Inputs, Samples};
@@ -92,7 +92,7 @@ fn a_step_allocates_nothing() {
     let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
     let settings = Settings {
         init: Init::He(He {}),
-        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy {}),
+        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
         optimizer: OptimizerSpec::Adam(Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
         weight_decay: 1e-4,
         batch_size: 100,
