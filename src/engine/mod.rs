@@ -4,7 +4,7 @@
 //!
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
 //! 2. [`shape`], [`rng`], [`math`], [`gemm`]: the ground
-//! 3. [`layer`], [`init`], [`loss`], [`optimizer`]: the parts, one file each, with their registries
+//! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`]: the parts, one file each, with their registries
 //! 4. [`network`]: layers in a row over one flat parameter buffer
 //! 5. [`samples`], [`shard`], [`step`], [`train`]: how training goes over them
 //! 6. [`checkpoint`]: all that is needed to go on bit for bit
@@ -29,6 +29,7 @@ pub mod network;
 pub mod optimizer;
 pub mod rng;
 pub mod samples;
+pub mod schedule;
 pub mod shape;
 pub mod shard;
 pub mod step;
