@@ -120,3 +120,23 @@ pub enum Bound {
     /// Only numbers beyond it are allowed.
     Excluded(f64),
 }
+
+/// The typed spec of an entry with its defaults (a count without one is its smallest), for the tests of registries.
+///
+/// # Panics
+/// If the table and the type do not know the same fields.
+#[cfg(test)]
+pub(super) fn example<T: serde::de::DeserializeOwned + Serialize>(entry: &Entry) -> T {
+    let mut spec = serde_json::Map::from_iter([("type".into(), entry.name.into())]);
+    for field in entry.fields {
+        let value = match (field.default.value(), field.kind) {
+            (Some(value), _) => value,
+            (None, Kind::Count { min, .. }) => min.into(),
+            (None, kind) => panic!("`{}` of `{}` needs an example of {kind:?}", field.name, entry.name),
+        };
+        spec.insert(field.name.into(), value);
+    }
+    let read: T = serde_json::from_value(spec.clone().into()).expect("the type knows the table's fields");
+    assert_eq!(serde_json::to_value(&read).expect("plain data"), Value::Object(spec), "the table knows the type's");
+    read
+}

@@ -8,6 +8,7 @@ use super::mean_squared_error::MeanSquaredError;
 use super::perceptron::Perceptron;
 use super::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::*;
+use crate::engine::describe::example;
 
 /// Every loss with every number of outputs that it takes: `(loss, outputs, classes)`.
 fn cases() -> Vec<(LossSpec, usize, usize)> {
@@ -146,10 +147,7 @@ fn each_says_how_many_outputs_it_takes() {
 #[test]
 fn the_tables_are_what_is_read() {
     for entry in entries() {
-        let mut spec = serde_json::Map::from_iter([("type".into(), entry.name.into())]);
-        spec.extend(entry.fields.iter().filter_map(|f| Some((f.name.to_owned(), f.default.value()?))));
-        let read: LossSpec = serde_json::from_value(spec.clone().into()).expect("a loss of its defaults");
-        assert_eq!(serde_json::to_value(read).expect("plain data"), serde_json::Value::Object(spec));
+        let _: LossSpec = example(entry);
     }
     let unknown = r#"{"type": "perceptron", "margin": 1}"#;
     assert!(serde_json::from_str::<LossSpec>(unknown).is_err());

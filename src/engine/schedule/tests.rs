@@ -3,17 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::describe::example;
 
-/// Every schedule with the defaults of its table; what has none is given.
+/// Every schedule with the defaults of its table.
 fn defaults() -> Vec<ScheduleSpec> {
-    let spec = |entry: &Entry| {
-        let mut spec = serde_json::Map::from_iter([("type".into(), entry.name.into())]);
-        spec.extend(entry.fields.iter().map(|f| (f.name.to_owned(), f.default.value().unwrap_or_else(|| 3.into()))));
-        let read: ScheduleSpec = serde_json::from_value(spec.clone().into()).expect("a schedule of its defaults");
-        assert_eq!(serde_json::to_value(read).expect("plain data"), serde_json::Value::Object(spec));
-        read
-    };
-    entries().iter().map(spec).collect()
+    entries().iter().map(example).collect()
 }
 
 proptest! {
