@@ -4,7 +4,8 @@
 //!
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
 //! 2. [`shape`], [`rng`], [`math`], [`gemm`]: the ground
-//! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`], [`clip`]: the parts, with their registries
+//! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`], [`clip`]: the parts, with their registries;
+//!    [`augment`]: what comes before them
 //! 4. [`network`]: layers in a row over one flat parameter buffer
 //! 5. [`samples`], [`shard`], [`step`], [`train`]: how training goes over them
 //! 6. [`checkpoint`]: all that is needed to go on bit for bit
@@ -16,6 +17,7 @@
 //!   threads give the same bits.
 //! - After its first call a training step allocates nothing.
 
+pub mod augment;
 pub mod checkpoint;
 pub mod clip;
 pub mod describe;
