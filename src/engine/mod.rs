@@ -5,7 +5,7 @@
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
 //! 2. [`shape`], [`rng`], [`math`], [`gemm`]: the ground
 //! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`], [`clip`]: the parts, with their registries;
-//!    [`augment`]: what comes before them
+//!    [`augment`], [`metrics`]: what comes before and after them
 //! 4. [`network`]: layers in a row over one flat parameter buffer
 //! 5. [`samples`], [`shard`], [`step`], [`train`]: how training goes over them
 //! 6. [`checkpoint`]: all that is needed to go on bit for bit
@@ -27,6 +27,7 @@ pub mod init;
 pub mod layer;
 pub mod loss;
 pub mod math;
+pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod optimizer;
