@@ -120,20 +120,48 @@ impl Init {
             values.fill(0.0);
             return;
         };
-        let fan_in = fan_in as f64;
-        let (spread, uniform) = match self {
-            Self::He(_) => ((2.0 / fan_in).sqrt(), false),
-            Self::Xavier(_) => ((1.0 / fan_in).sqrt(), false),
-            Self::HeUniform(_) => ((6.0 / fan_in).sqrt(), true),
-            Self::XavierUniform(_) => ((3.0 / fan_in).sqrt(), true),
-            Self::Std(spec) => (spec.std, false),
-            Self::Constant(Constant { value }) => return values.fill(*value as f32),
-            Self::Zeros(_) => return values.fill(0.0),
-        };
-        for value in values {
-            *value = (spread * if uniform { rng.uniform_in(-1.0, 1.0) } else { rng.normal() }) as f32;
+        match self.distribution(fan_in) {
+            Distribution::Normal { std } => values.iter_mut().for_each(|w| *w = (std * rng.normal()) as f32),
+            Distribution::Uniform { bound } => {
+                values.iter_mut().for_each(|w| *w = (bound * rng.uniform_in(-1.0, 1.0)) as f32);
+            }
+            Distribution::Constant { value } => values.fill(value as f32),
         }
     }
+
+    /// What the weights of units with `fan_in` inputs are drawn from.
+    pub fn distribution(&self, fan_in: usize) -> Distribution {
+        let fan_in = fan_in as f64;
+        match self {
+            Self::He(_) => Distribution::Normal { std: (2.0 / fan_in).sqrt() },
+            Self::Xavier(_) => Distribution::Normal { std: (1.0 / fan_in).sqrt() },
+            Self::HeUniform(_) => Distribution::Uniform { bound: (6.0 / fan_in).sqrt() },
+            Self::XavierUniform(_) => Distribution::Uniform { bound: (3.0 / fan_in).sqrt() },
+            Self::Std(spec) => Distribution::Normal { std: spec.std },
+            Self::Constant(spec) => Distribution::Constant { value: spec.value },
+            Self::Zeros(_) => Distribution::Constant { value: 0.0 },
+        }
+    }
+}
+
+/// What initial weights are drawn from; its mean is zero, but of a constant's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Distribution {
+    /// Normal.
+    Normal {
+        /// σ.
+        std: f64,
+    },
+    /// Uniform within ± `bound`.
+    Uniform {
+        /// The bound.
+        bound: f64,
+    },
+    /// One value.
+    Constant {
+        /// The value.
+        value: f64,
+    },
 }
 
 #[cfg(test)]
@@ -156,6 +184,31 @@ mod tests {
             let mean: f64 = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
             let std = (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / 40_000.0).sqrt();
             assert!((std / expected - 1.0).abs() < 0.02 && mean.abs() < expected * 0.02, "{init:?}: {std} {mean}");
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        init: Init,
+        fan_in: usize,
+        std: Option<f64>,
+        bound: Option<f64>,
+    }
+
+    /// The formulas against PyTorch's: `tests/golden/inits.py`.
+    #[test]
+    fn every_spread_is_pytorchs() {
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../../tests/golden/inits.json")).expect("the golden file");
+        assert_eq!(cases.len(), 20);
+        for Case { init, fan_in, std, bound } in cases {
+            let (found, expected) = match init.distribution(fan_in) {
+                Distribution::Normal { std: found } => (found, std),
+                Distribution::Uniform { bound: found } => (found, bound),
+                Distribution::Constant { .. } => panic!("{init:?} draws nothing"),
+            };
+            let expected = expected.expect("a deviation of a normal, a bound of a uniform distribution");
+            assert!((found / expected - 1.0).abs() < 1e-12, "{init:?} of {fan_in}: {found} instead of {expected}");
         }
     }
 
