@@ -17,6 +17,8 @@ type Displacement = [f32; 2];
 #[derive(Debug)]
 pub(super) struct Displacements {
     nodes: [[Displacement; MAX_NODES]; MAX_NODES],
+    /// Nodes of a row that matter.
+    columns: usize,
     spacing: f32,
 }
 
@@ -45,9 +47,10 @@ impl Displacements {
     pub(super) fn draw(spec: &AugmentSpec, shape: ImageShape, rng: &mut Rng) -> Self {
         assert!(Self::fit(spec, shape), "more bumps than the grid has nodes");
         let spacing = spacing(spec);
-        let mut grid = Self { nodes: [[[0.0; 2]; MAX_NODES]; MAX_NODES], spacing };
+        let columns = nodes(shape.width, spacing);
+        let mut grid = Self { nodes: [[[0.0; 2]; MAX_NODES]; MAX_NODES], columns, spacing };
         for row in &mut grid.nodes[..nodes(shape.height, spacing)] {
-            for node in &mut row[..nodes(shape.width, spacing)] {
+            for node in &mut row[..columns] {
                 *node = std::array::from_fn(|_| rng.uniform_in(-spec.elastic, spec.elastic) as f32);
             }
         }
@@ -59,7 +62,7 @@ impl Displacements {
         let (first, weights) = spline(y, self.spacing);
         let mut row = Row { nodes: [[0.0; 2]; MAX_NODES], spacing: self.spacing };
         for (nodes, weight) in self.nodes[first..].iter().zip(weights) {
-            for (sum, node) in row.nodes.iter_mut().zip(nodes) {
+            for (sum, node) in row.nodes.iter_mut().zip(&nodes[..self.columns]) {
                 *sum = [sum[0] + weight * node[0], sum[1] + weight * node[1]];
             }
         }

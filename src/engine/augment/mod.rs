@@ -88,30 +88,43 @@ impl ImageShape {
         self.channels * self.height * self.width
     }
 
-    fn index(self, channel: usize, y: usize, x: usize) -> usize {
+    /// Distance in memory between two rows, two columns and two channels.
+    fn strides(self) -> (usize, usize, usize) {
         match self.order {
-            ChannelOrder::First => (channel * self.height + y) * self.width + x,
-            ChannelOrder::Last => (y * self.width + x) * self.channels + channel,
+            ChannelOrder::First => (self.width, 1, self.height * self.width),
+            ChannelOrder::Last => (self.width * self.channels, self.channels, 1),
         }
     }
 
+    fn index(self, channel: usize, y: usize, x: usize) -> usize {
+        let (row, column, plane) = self.strides();
+        y * row + x * column + channel * plane
+    }
+
     /// The value at a pixel, zero outside.
-    fn value(self, image: &[f32], channel: usize, y: isize, x: isize) -> f32 {
+    fn value(self, image: &[f32], channel: usize, y: i32, x: i32) -> f32 {
         match (usize::try_from(y), usize::try_from(x)) {
             (Ok(y), Ok(x)) if y < self.height && x < self.width => image[self.index(channel, y, x)],
             _ => 0.0,
         }
     }
 
-    /// The value between pixels, linearly interpolated.
-    fn sample(self, image: &[f32], channel: usize, (y, x): (f32, f32)) -> f32 {
-        let (top, left) = (y.floor(), x.floor());
-        let row = |y: isize| {
-            let at = |x| self.value(image, channel, y, x);
-            lerp(at(left as isize), at(left as isize + 1), x - left)
-        };
-        lerp(row(top as isize), row(top as isize + 1), y - top)
+    /// The values of all channels between pixels, linearly interpolated, written to pixel `(y, x)` of `out`.
+    fn sample(self, image: &[f32], from: (f32, f32), out: &mut [f32], (y, x): (usize, usize)) {
+        let ((top, down), (left, right)) = (split(from.0), split(from.1));
+        for channel in 0..self.channels {
+            let corners = [(0, 0), (0, 1), (1, 0), (1, 1)];
+            let [a, b, c, d] = corners.map(|(i, j)| self.value(image, channel, top + i, left + j));
+            out[self.index(channel, y, x)] = lerp(lerp(a, b, right), lerp(c, d, right), down);
+        }
     }
+}
+
+/// A coordinate as the pixel below it and the rest; unlike `floor`, no call into a library on every processor.
+fn split(coordinate: f32) -> (i32, f32) {
+    let whole = coordinate as i32;
+    let whole = whole - i32::from(whole as f32 > coordinate);
+    (whole, coordinate - whole as f32)
 }
 
 /// Between `a` and `b`; rounding does not lead beyond them.
@@ -187,9 +200,7 @@ impl AugmentSpec {
                     let [dy, dx] = bends.at(x);
                     (from_y, from_x) = (from_y + dy, from_x + dx);
                 }
-                for channel in 0..shape.channels {
-                    out[shape.index(channel, y, x)] = shape.sample(image, channel, (from_y, from_x));
-                }
+                shape.sample(image, (from_y, from_x), out, (y, x));
             }
         }
     }

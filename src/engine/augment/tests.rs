@@ -35,7 +35,7 @@ fn nothing_asked_is_nothing_changed() {
 #[test]
 fn a_shift_moves_pixels_exactly_and_every_way() {
     let image = noise(108, 0);
-    let moved = |down: isize, right: isize| -> Vec<f32> {
+    let moved = |down: i32, right: i32| -> Vec<f32> {
         let places = (0..9).flat_map(|y| (0..12).map(move |x| (y, x)));
         places.map(|(y, x)| SHAPE.value(&image, 0, y - down, x - right)).collect()
     };
