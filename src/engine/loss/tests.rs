@@ -9,6 +9,12 @@ use super::perceptron::Perceptron;
 use super::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::*;
 use crate::engine::describe::example;
+use crate::engine::gradient_check;
+use crate::engine::init::{Init, Std};
+use crate::engine::layer::{LayerSpec, affine::Affine, tanh::Tanh};
+use crate::engine::network::Network;
+use crate::engine::rng::{Purpose, Rng};
+use crate::engine::shape::Shape;
 
 /// Every loss with every number of outputs that it takes: `(loss, outputs, classes)`.
 fn cases() -> Vec<(LossSpec, usize, usize)> {
@@ -76,6 +82,26 @@ proptest! {
                 let is_row_of_a_distribution = width == 1 || matches!(loss, LossSpec::SoftmaxCrossEntropy(_));
                 prop_assert!(!is_row_of_a_distribution || (p.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             }
+        }
+    }
+}
+
+#[test]
+fn whole_networks_backpropagate_every_loss() {
+    for (loss, width, classes) in cases() {
+        let layers = [
+            LayerSpec::Affine(Affine { units: 6 }),
+            LayerSpec::Tanh(Tanh {}),
+            LayerSpec::Affine(Affine { units: width }),
+        ];
+        let network = Network::build(&Shape::new(&[4]), &layers).expect("a sound network");
+        let parameters = network.init(&Init::Std(Std { std: 0.5 }), 3);
+        let mut rng = Rng::new(3, Purpose::GradientCheck, 0, 0);
+        let x: Vec<f32> = (0..40 * 4).map(|_| rng.normal() as f32).collect();
+        // Mostly the first class: where as many samples are wrong one way as the other, the perceptron's gradients cancel.
+        let labels: Vec<u16> = (0..40).map(|i| if i < 25 { 0 } else { i % classes as u16 }).collect();
+        for error in gradient_check::check(&network, loss, &parameters, &x, &labels) {
+            assert!(error.relative_error < 1e-4, "{loss:?} with {width} outputs: {error:?}");
         }
     }
 }
