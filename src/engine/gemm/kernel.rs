@@ -6,9 +6,12 @@
 //! ```text
 //!            j → vectors of B's row k
 //!          ┌──────┬──────┬──────┬──────┐
-//!   i  A_ik│ C += A_ik · B_kj          │   up to TILE.0 rows × TILE.1 vectors
+//!   i  A_ik│ C += A_ik · B_kj          │   up to ROWS rows × VECTORS vectors
 //!   ↓      └──────┴──────┴──────┴──────┘
 //! ```
+//!
+//! A's rows may come in groups and its columns in runs, each at a distance of its own: so a convolution is a product with
+//! the windows of an image, and none of them is ever copied (see `Grid`).
 //!
 //! **Dot kernel**, where B is a transpose (`dY·Wᵀ`): rows of A and of Bᵀ both lie contiguous along `k`, so the lanes run
 //! along `k` and are added up at the end: 4 × 4 dot products at a time.
@@ -32,9 +35,15 @@ pub(super) struct Product {
     pub(super) b_row: usize,
     pub(super) c: *mut f32,
     pub(super) c_row: usize,
+    /// Rows of a group.
     pub(super) m: usize,
+    /// Columns of a run.
     pub(super) k: usize,
     pub(super) n: usize,
+    /// Groups of rows: how many, and the distance of their first rows in A.
+    pub(super) groups: (usize, usize),
+    /// Runs of columns: how many, and the distance of their first columns in A.
+    pub(super) runs: (usize, usize),
     pub(super) into: Into,
 }
 
@@ -91,69 +100,87 @@ unsafe fn all<S: Simd>(kind: Kind, p: &Product) {
 /// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
 #[inline(always)]
 unsafe fn broadcast<S: Simd>(p: &Product) {
-    let (rows, vectors) = S::TILE;
-    let width = vectors * S::LANES;
     let mut j = 0;
     while j < p.n {
-        let columns = (p.n - j).min(width);
-        let mut i = 0;
-        while i < p.m {
-            let height = (p.m - i).min(rows);
-            // SAFETY: the block lies within the product, `columns` needs that many vectors.
-            unsafe {
-                match columns.div_ceil(S::LANES) {
-                    1 => rows_of::<S, 1>(p, i, j, height, columns),
-                    2 => rows_of::<S, 2>(p, i, j, height, columns),
-                    3 => rows_of::<S, 3>(p, i, j, height, columns),
-                    _ => rows_of::<S, 4>(p, i, j, height, columns),
-                }
+        let columns = (p.n - j).min(S::VECTORS * S::LANES);
+        // SAFETY: the block lies within the product, `columns` needs that many vectors.
+        unsafe {
+            match columns.div_ceil(S::LANES) {
+                1 => block::<S, 1>(p, j, columns),
+                2 => block::<S, 2>(p, j, columns),
+                3 => block::<S, 3>(p, j, columns),
+                _ => block::<S, 4>(p, j, columns),
             }
-            i += height;
         }
         j += columns;
     }
 }
 
+/// All rows of a block of columns, in tiles of about equal height.
 #[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize>(p: &Product, i: usize, j: usize, height: usize, columns: usize) {
+unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
+    let tiles = p.m.div_ceil(S::ROWS[V - 1]);
+    for group in 0..p.groups.0 {
+        let mut i = 0;
+        for tile in 0..tiles {
+            let end = p.m * (tile + 1) / tiles;
+            // SAFETY: rows i..end of the group lie within the product.
+            unsafe { rows_of::<S, V>(p, group, i, j, end - i, columns) }
+            i = end;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows_of<S: Simd, const V: usize>(p: &Product, g: usize, i: usize, j: usize, height: usize, columns: usize) {
     // SAFETY: as the caller vouches; each arm has as many rows as there are.
     unsafe {
         match height {
-            1 => tile::<S, 1, V>(p, i, j, columns),
-            2 => tile::<S, 2, V>(p, i, j, columns),
-            3 => tile::<S, 3, V>(p, i, j, columns),
-            4 => tile::<S, 4, V>(p, i, j, columns),
-            5 => tile::<S, 5, V>(p, i, j, columns),
-            _ => tile::<S, 6, V>(p, i, j, columns),
+            1 => tile::<S, 1, V>(p, g, i, j, columns),
+            2 => tile::<S, 2, V>(p, g, i, j, columns),
+            3 => tile::<S, 3, V>(p, g, i, j, columns),
+            4 => tile::<S, 4, V>(p, g, i, j, columns),
+            5 => tile::<S, 5, V>(p, g, i, j, columns),
+            6 => tile::<S, 6, V>(p, g, i, j, columns),
+            7 => tile::<S, 7, V>(p, g, i, j, columns),
+            _ => tile::<S, 8, V>(p, g, i, j, columns),
         }
     }
 }
 
 /// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, i: usize, j: usize, columns: usize) {
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, g: usize, i: usize, j: usize, columns: usize) {
+    if R > S::ROWS[V - 1] {
+        // Never asked for; said so that the compiler leaves it out.
+        return;
+    }
     let last = columns - (V - 1) * S::LANES;
-    // SAFETY: rows i..i+R, columns j..j+columns and all k lie within the views; a part touches `last` values alone.
+    // SAFETY: rows i..i+R of group g, columns j..j+columns and all k lie within the views; a part touches `last` values
+    // alone.
     unsafe {
         let mut sums = [[S::zero(); V]; R];
-        let (mut a, mut b) = (p.a.add(i * p.a_row), p.b.add(j));
+        let (first, mut b) = (p.a.add(g * p.groups.1 + i * p.a_row), p.b.add(j));
         // Plain loops: a closure would not take the instructions of its surroundings over.
-        for _ in 0..p.k {
-            let mut row = [S::zero(); V];
-            for (v, vector) in row.iter_mut().enumerate() {
-                let from = b.wrapping_add(v * S::LANES);
-                *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let value = S::splat(*a.add(r * p.a_row));
-                for (sum, &b) in sums.iter_mut().zip(&row) {
-                    *sum = S::multiply_add(value, b, *sum);
+        for run in 0..p.runs.0 {
+            let mut a = first.add(run * p.runs.1);
+            for _ in 0..p.k {
+                let mut row = [S::zero(); V];
+                for (v, vector) in row.iter_mut().enumerate() {
+                    let from = b.wrapping_add(v * S::LANES);
+                    *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
                 }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let value = S::splat(*a.add(r * p.a_row));
+                    for (sum, &b) in sums.iter_mut().zip(&row) {
+                        *sum = S::multiply_add(value, b, *sum);
+                    }
+                }
+                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
             }
-            (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
         }
         for (r, sums) in sums.iter().enumerate() {
-            let c = p.c.add((i + r) * p.c_row + j);
+            let c = p.c.add((g * p.m + i + r) * p.c_row + j);
             for (v, &sum) in sums.iter().enumerate() {
                 let (c, part) = (c.add(v * S::LANES), v + 1 == V && last < S::LANES);
                 match (p.into, part) {

@@ -11,6 +11,14 @@ mod simd;
 use kernel::{Kind, Product};
 use simd::Path;
 
+/// Which kernels this process uses: `avx512`, `avx2` or `portable`.
+///
+/// # Errors
+/// If `DOJANG_KERNELS` names none that this processor can run: to be said before the first product panics.
+pub fn check() -> Result<&'static str, String> {
+    Path::named().map(Path::name)
+}
+
 /// A matrix laid over a slice: `rows × cols`, element `(i, j)` at `i * row_stride + j * col_stride`.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -43,6 +51,68 @@ impl<'a> View<'a> {
     }
 }
 
+/// A matrix whose rows come in groups and whose columns come in runs, each at a distance of its own.
+///
+/// Element (row `r` of group `g`, column `k` of run `n`) lies at
+/// `g · groups.stride + r · rows.stride + n · runs.stride + k · columns.stride`. The windows of an image are such a
+/// matrix, so a convolution is a product with it: im2col (*Deep Learning from Scratch* §7.4.2) without its copies.
+#[derive(Debug, Clone, Copy)]
+pub struct Grid<'a> {
+    /// What it is laid over.
+    pub data: &'a [f32],
+    /// Groups of rows.
+    pub groups: Axis,
+    /// Rows of a group.
+    pub rows: Axis,
+    /// Runs of columns.
+    pub runs: Axis,
+    /// Columns of a run.
+    pub columns: Axis,
+}
+
+/// So many things, so many values apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axis {
+    /// How many.
+    pub count: usize,
+    /// Distance from one to the next, in values.
+    pub stride: usize,
+}
+
+impl Axis {
+    /// One thing alone.
+    pub const ONE: Self = Self { count: 1, stride: 0 };
+
+    /// So many things, so many values apart.
+    pub fn new(count: usize, stride: usize) -> Self {
+        Self { count, stride }
+    }
+}
+
+impl Grid<'_> {
+    /// Whether every element lies within the data.
+    fn is_sound(&self) -> bool {
+        let axes = [self.groups, self.rows, self.runs, self.columns];
+        axes.iter().any(|axis| axis.count == 0)
+            || axes
+                .iter()
+                .try_fold(0usize, |last, axis| last.checked_add((axis.count - 1).checked_mul(axis.stride)?))
+                .is_some_and(|last| last < self.data.len())
+    }
+}
+
+impl<'a> From<View<'a>> for Grid<'a> {
+    fn from(view: View<'a>) -> Self {
+        Self {
+            data: view.data,
+            groups: Axis::ONE,
+            rows: Axis::new(view.rows, view.row_stride),
+            runs: Axis::ONE,
+            columns: Axis::new(view.cols, view.col_stride),
+        }
+    }
+}
+
 fn fits(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
     rows == 0 || cols == 0 || (cols <= row_stride && (rows - 1) * row_stride + cols <= len)
 }
@@ -64,31 +134,47 @@ pub fn matmul(into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'
     multiply(Path::chosen(), into, c, c_stride, a, b);
 }
 
+/// `C = A·B` or `C += A·B` for a grid A and a B that lies row by row; `c` as rows of `b`'s columns, one after the other.
+///
+/// # Panics
+/// If the sizes do not match, or the grid reaches beyond its data.
+pub fn grid_matmul(into: Into, c: &mut [f32], a: Grid<'_>, b: View<'_>) {
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.cols), &a, &b);
+}
+
 fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'_>) {
-    let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(k, b.rows, "inner sizes differ");
-    assert!(fits(c.len(), m, n, c_stride), "a {m}×{n} product into {} values", c.len());
-    let (kind, b_row) = match (b.col_stride, a.col_stride) {
-        (1, _) => (Kind::Broadcast, b.row_stride),
-        (stride, 1) => (Kind::Dot, stride),
+    let kind = match (b.col_stride, a.col_stride) {
+        (1, _) => Kind::Broadcast,
+        (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
+    multiply_grid(path, kind, into, (c, c_stride), &a.into(), &b);
+}
+
+fn multiply_grid(path: Path, kind: Kind, into: Into, c: (&mut [f32], usize), a: &Grid<'_>, b: &View<'_>) {
+    let ((c, c_row), rows, columns) = (c, a.groups.count * a.rows.count, a.runs.count * a.columns.count);
+    assert_eq!(columns, b.rows, "inner sizes differ");
+    assert!(a.is_sound(), "the grid reaches beyond its data");
+    assert!(fits(c.len(), rows, b.cols, c_row), "a {rows}×{} product into {} values", b.cols, c.len());
     let product = Product {
         a: a.data.as_ptr(),
-        a_row: a.row_stride,
-        a_col: a.col_stride,
+        a_row: a.rows.stride,
+        a_col: a.columns.stride,
         b: b.data.as_ptr(),
-        b_row,
+        b_row: if kind == Kind::Broadcast { b.row_stride } else { b.col_stride },
         c: c.as_mut_ptr(),
-        c_row: c_stride,
-        m,
-        k,
-        n,
+        c_row,
+        m: a.rows.count,
+        k: a.columns.count,
+        n: b.cols,
+        groups: (a.groups.count, a.groups.stride),
+        runs: (a.runs.count, a.runs.stride),
         into,
     };
-    // SAFETY: `View::rows` and `fits` have checked that every element of A, B and C lies in its slice (a transposed
-    // view reaches the same elements); `c` is borrowed mutably, so it overlaps neither A nor B; the dot kernel is chosen
-    // only where A's columns are contiguous; `Path` only gives out what the processor has.
+    // SAFETY: `View::rows`, `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice
+    // (a transposed view reaches the same elements); `c` is borrowed mutably, so it overlaps neither A nor B; the
+    // broadcast kernel is chosen only where B's columns are contiguous, the dot kernel only for a plain matrix A with
+    // contiguous columns; `Path` only gives out what the processor has.
     unsafe { kernel::run(path, kind, &product) }
 }
 
@@ -142,6 +228,38 @@ mod tests {
             }
         }
 
+        /// Windows of an image, as a convolution takes them.
+        #[test]
+        fn grids_agree_with_plain_matrices_on_every_path(
+            groups in 1usize..4, rows in 1usize..20, runs in 1usize..4, columns in 1usize..20, n in 1usize..70,
+            strides in (1usize..9, 1usize..9, 1usize..9, 1usize..9), add: bool,
+        ) {
+            let data = random(1, 3 * 9 + 19 * 9 + 3 * 9 + 19 * 9 + 1, 0);
+            let data = data.as_slice().expect("standard layout");
+            let a = Grid {
+                data,
+                groups: Axis::new(groups, strides.0),
+                rows: Axis::new(rows, strides.1),
+                runs: Axis::new(runs, strides.2),
+                columns: Axis::new(columns, strides.3),
+            };
+            let plain = Array2::from_shape_fn((groups * rows, runs * columns), |(i, k)| {
+                let (g, r, run, column) = (i / rows, i % rows, k / columns, k % columns);
+                data[g * strides.0 + r * strides.1 + run * strides.2 + column * strides.3]
+            });
+            let b = random(runs * columns, n, 1);
+            let truth = exact(&plain.view(), &b.view());
+            for path in Path::available() {
+                let mut c = vec![2.0f32; groups * rows * n];
+                let into = if add { Into::Add } else { Into::Replace };
+                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), &a, &view(&b));
+                for (value, truth) in c.iter().zip(&truth) {
+                    let error = (f64::from(*value) - truth - if add { 2.0 } else { 0.0 }).abs();
+                    prop_assert!(error < 1e-4, "{path:?}");
+                }
+            }
+        }
+
         /// Whole or in pieces of rows: the same bits.
         #[test]
         fn cutting_the_rows_changes_no_bit(m in 1usize..30, cut in 0usize..30, n in 1usize..80, transposed: bool) {
@@ -159,5 +277,13 @@ mod tests {
                 prop_assert_eq!(whole, pieces);
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "beyond its data")]
+    fn a_grid_beyond_its_data_is_refused() {
+        let axis = Axis::new(2, 2);
+        let a = Grid { data: &[0.0; 4], groups: axis, rows: axis, runs: Axis::ONE, columns: Axis::ONE };
+        grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1));
     }
 }

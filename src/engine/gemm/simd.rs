@@ -13,8 +13,10 @@ use std::sync::OnceLock;
 pub(super) trait Simd: Copy {
     /// Values of a vector.
     const LANES: usize;
-    /// Rows and vectors of a tile of the broadcast kernel: as many as fit the registers.
-    const TILE: (usize, usize);
+    /// Most vectors of a tile of the broadcast kernel.
+    const VECTORS: usize;
+    /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers.
+    const ROWS: [usize; 4];
     type Vector: Copy;
 
     unsafe fn zero() -> Self::Vector;
@@ -57,7 +59,7 @@ impl Path {
         paths
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
@@ -67,15 +69,27 @@ impl Path {
         }
     }
 
-    /// The best one, or the one that `DOJANG_KERNELS` names if the processor has it.
+    /// The best one, or the one that `DOJANG_KERNELS` names.
+    ///
+    /// # Errors
+    /// If it names none that this processor can run.
+    pub(super) fn named() -> Result<Self, String> {
+        let paths = Self::available();
+        let best = paths.last().copied().unwrap_or(Self::Portable);
+        let Some(name) = std::env::var_os("DOJANG_KERNELS") else { return Ok(best) };
+        paths.iter().copied().find(|path| path.name() == name).ok_or_else(|| {
+            let names: Vec<_> = paths.iter().map(|path| path.name()).collect();
+            format!("DOJANG_KERNELS={} is none of {}", name.display(), names.join(", "))
+        })
+    }
+
+    /// The path of this process, chosen once.
+    ///
+    /// # Panics
+    /// If `DOJANG_KERNELS` names none; [`check`](super::check) says so beforehand.
     pub(super) fn chosen() -> Self {
         static CHOSEN: OnceLock<Path> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let paths = Self::available();
-            let forced = std::env::var("DOJANG_KERNELS").ok();
-            let named = forced.and_then(|name| paths.iter().copied().find(|path| path.name() == name));
-            named.or_else(|| paths.last().copied()).unwrap_or(Self::Portable)
-        })
+        *CHOSEN.get_or_init(|| Self::named().unwrap_or_else(|error| panic!("{error}")))
     }
 }
 
@@ -85,7 +99,8 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     const LANES: usize = 8;
-    const TILE: (usize, usize) = (4, 2);
+    const VECTORS: usize = 2;
+    const ROWS: [usize; 4] = [6, 4, 4, 4];
     type Vector = [f32; 8];
 
     #[inline(always)]
@@ -153,54 +168,63 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512;
 
-    // SAFETY of every block below: the trait's callers vouch for the instructions and the pointers.
     impl Simd for Avx512 {
         const LANES: usize = 16;
-        const TILE: (usize, usize) = (6, 4);
+        const VECTORS: usize = 4;
+        const ROWS: [usize; 4] = [8, 8, 8, 6];
         type Vector = __m512;
 
         #[inline(always)]
         unsafe fn zero() -> __m512 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_setzero_ps() }
         }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_set1_ps(value) }
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> __m512 {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm512_loadu_ps(from) }
         }
 
         #[inline(always)]
         unsafe fn load_part(from: *const f32, n: usize) -> __m512 {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm512_maskz_loadu_ps((1u16 << n).wrapping_sub(1), from) }
         }
 
         #[inline(always)]
         unsafe fn store(to: *mut f32, v: __m512) {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm512_storeu_ps(to, v) }
         }
 
         #[inline(always)]
         unsafe fn store_part(to: *mut f32, v: __m512, n: usize) {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm512_mask_storeu_ps(to, (1u16 << n).wrapping_sub(1), v) }
         }
 
         #[inline(always)]
         unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
 
         #[inline(always)]
         unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_add_ps(a, b) }
         }
 
         #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_reduce_add_ps(v) }
         }
     }
@@ -215,58 +239,69 @@ mod x86 {
     impl Avx2 {
         #[inline(always)]
         unsafe fn mask(n: usize) -> __m256i {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast()) }
         }
     }
 
     impl Simd for Avx2 {
         const LANES: usize = 8;
-        const TILE: (usize, usize) = (4, 3);
+        const VECTORS: usize = 2;
+        const ROWS: [usize; 4] = [8, 6, 4, 4];
         type Vector = __m256;
 
         #[inline(always)]
         unsafe fn zero() -> __m256 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_setzero_ps() }
         }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m256 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_set1_ps(value) }
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> __m256 {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_loadu_ps(from) }
         }
 
         #[inline(always)]
         unsafe fn load_part(from: *const f32, n: usize) -> __m256 {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_maskload_ps(from, Self::mask(n)) }
         }
 
         #[inline(always)]
         unsafe fn store(to: *mut f32, v: __m256) {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_storeu_ps(to, v) }
         }
 
         #[inline(always)]
         unsafe fn store_part(to: *mut f32, v: __m256, n: usize) {
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_maskstore_ps(to, Self::mask(n), v) }
         }
 
         #[inline(always)]
         unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_fmadd_ps(a, b, c) }
         }
 
         #[inline(always)]
         unsafe fn add(a: __m256, b: __m256) -> __m256 {
+            // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_add_ps(a, b) }
         }
 
         #[inline(always)]
         unsafe fn sum(v: __m256) -> f32 {
             let mut lanes = [0.0; 8];
+            // SAFETY: the caller vouches for the instructions and the pointer.
             unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
             ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
         }
