@@ -65,8 +65,8 @@ fn training(c: &mut Criterion) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         for case in &cases {
             let hidden =
-                case.hidden.iter().flat_map(|&units| [LayerSpec::Affine(Affine { units }), LayerSpec::Relu(Relu {})]);
-            let layers: Vec<_> = hidden.chain([LayerSpec::Affine(Affine { units: 10 })]).collect();
+                case.hidden.iter().flat_map(|&units| [LayerSpec::Affine(Affine::of(units)), LayerSpec::Relu(Relu {})]);
+            let layers: Vec<_> = hidden.chain([LayerSpec::Affine(Affine::of(10))]).collect();
             let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
             let settings = Settings {
                 init: Init::He(He {}),

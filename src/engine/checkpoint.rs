@@ -1,7 +1,7 @@
 //! All that is needed to go on with a job bit for bit, as one safetensors file.
 //!
-//! Tensors `parameters`, `slot.0`, `slot.1` (what the optimizer remembers), flat `f32`; the position and the running
-//! sums as JSON in the metadata. Of randomness nothing needs saving: see [`rng`](super::rng).
+//! Tensors `parameters`, `slot.0`, `slot.1` (what the optimizer remembers), `best` (the parameters of the best epoch, where
+//! early stopping keeps them), flat `f32`; the position and the running sums as JSON in the metadata. Of randomness nothing needs saving: see [`rng`](super::rng).
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::loss::Score;
+use super::train::early_stopping::Best;
 
 const KEY: &str = "dojang.checkpoint";
 
 /// Where training stands, and the sums that the next event will report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Position {
     /// Mini-batches done.
     pub step: u64,
@@ -33,6 +33,18 @@ pub struct Checkpoint {
     pub parameters: Vec<f32>,
     /// The optimizer's buffers, those it uses.
     pub slots: Vec<Vec<f32>>,
+    /// The best epoch so far, where early stopping asks for it.
+    pub best: Option<Best>,
+}
+
+/// What the metadata say.
+#[derive(Debug, Serialize, Deserialize)]
+struct Metadata {
+    #[serde(flatten)]
+    position: Position,
+    /// Value and epoch of the best epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<(f64, u64)>,
 }
 
 /// Why bytes are not a checkpoint.
@@ -46,11 +58,15 @@ impl Checkpoint {
     /// # Panics
     /// Never: sizes and names are our own.
     pub fn encode(&self) -> Vec<u8> {
-        let metadata = serde_json::to_string(&self.position).expect("a position is plain numbers");
+        let best = self.best.as_ref().map(|best| (best.value, best.epoch));
+        let metadata = Metadata { position: self.position, best };
+        let metadata = serde_json::to_string(&metadata).expect("a position is plain numbers");
         let names: Vec<_> = (0..self.slots.len()).map(|i| format!("slot.{i}")).collect();
         let buffers = std::iter::once(("parameters", &self.parameters));
+        let best = self.best.iter().filter(|best| !best.parameters.is_empty()).map(|best| ("best", &best.parameters));
         let buffers: Vec<_> = buffers
             .chain(names.iter().map(String::as_str).zip(&self.slots))
+            .chain(best)
             .map(|(name, values)| (name, values.len(), to_bytes(values)))
             .collect();
         let views = buffers.iter().map(|(name, len, bytes)| {
@@ -67,12 +83,16 @@ impl Checkpoint {
         let fault = |e: &dyn std::fmt::Display| CheckpointError(e.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fault(&e))?;
         let metadata = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| fault(&"no position"))?;
-        let position = serde_json::from_str(metadata).map_err(|e| fault(&e))?;
+        let Metadata { position, best } = serde_json::from_str(metadata).map_err(|e| fault(&e))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| fault(&e))?;
         let parameters = floats(file.tensor("parameters").map_err(|e| fault(&e))?.data());
         let slots: Vec<_> =
             (0..).map_while(|i| file.tensor(&format!("slot.{i}")).ok()).map(|t| floats(t.data())).collect();
-        let checkpoint = Self { position, parameters, slots };
+        let best = best.map(|(value, epoch)| {
+            let parameters = file.tensor("best").map_or_else(|_| vec![], |tensor| floats(tensor.data()));
+            Best { value, epoch, parameters }
+        });
+        let checkpoint = Self { position, parameters, slots, best };
         if !checkpoint.is_finite() {
             return Err(fault(&"a value is not finite"));
         }
@@ -81,7 +101,8 @@ impl Checkpoint {
 
     /// Whether every number in it is finite; one that is not must never be saved.
     pub fn is_finite(&self) -> bool {
-        all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
+        let best = self.best.as_ref().is_none_or(|best| best.value.is_finite() && all_finite(&best.parameters));
+        best && all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
     }
 }
 
@@ -113,6 +134,7 @@ mod tests {
             },
             parameters: vec![1.5, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX],
             slots: vec![vec![0.25; 4], vec![1e-30; 4]],
+            best: Some(Best { value: 0.1, epoch: 3, parameters: vec![0.5; 4] }),
         }
     }
 

@@ -84,6 +84,24 @@ pub enum Kind {
         /// Upper bound.
         max: Bound,
     },
+    /// Sizes along height and width: `5` or `[5, 3]`, each within bounds, both included.
+    Pair {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// One of some words, or the other kind.
+    WordOr {
+        /// The words.
+        words: &'static [&'static str],
+        /// The other kind; not a text.
+        other: &'static Kind,
+    },
     /// A text of 1 to `max_chars` characters; `slug` restricts it to what a name in a URL may hold.
     Text {
         /// Longest, in characters.

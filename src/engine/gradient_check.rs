@@ -3,93 +3,140 @@
 //! The differences are central ones of the `f64` reference, so the check also holds the fast `f32` forward pass to the
 //! plain formulas.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use super::layer::LayerSpec;
+use super::infer::Sizes;
+use super::layer::{LayerSpec, Pass, Role};
 use super::loss::{Loss, LossSpec, Outputs};
-use super::network::{Network, Tensor};
-use super::optimizer::OptimizerSpec;
+use super::network::Network;
+use super::optimizer::sgd::Sgd;
 use super::rng::{Purpose, Rng};
 use super::samples::{Inputs, Samples};
 use super::shape::Shape;
-use super::step::{Setting, Workspace};
+use super::step::{Step, Workspace};
+use super::update::Update;
 
 /// Half the distance of a central difference.
 const STEP: f64 = 1e-5;
 
+/// Differences up to this share of the largest gradient are rounding: `f32` has seven digits, a deep network eats some.
+pub const TOLERANCE: f64 = 1e-4;
+
 /// How far backpropagation is from numerical differentiation for one tensor.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TensorError {
+    /// The layer's index in the spec; `None` for the inputs.
+    pub layer: Option<usize>,
     /// `W1`, `b1`, …, or `x` for the inputs.
     pub name: String,
-    /// `max |a − n| / max(max |a|, max |n|)`: the largest difference, relative to the tensor's largest gradient.
+    /// Values that were checked; of a large tensor a random choice.
+    pub checked: usize,
+    /// The largest gradient among them, by backpropagation.
+    pub largest_gradient: f64,
+    /// `max |a − n| / max(max |a|, max |n|)`: the largest difference, relative to the tensor's largest gradient; of a
+    /// tensor whose gradients are next to nothing, relative to a hundredth of the network's largest.
     pub relative_error: f64,
 }
 
-/// Compares the gradients of `loss` at `parameters` on a batch `x` `[N, inputs]` with labels, tensor by tensor.
+/// What is checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The parameters, flat.
+    pub parameters: &'a [f32],
+    /// A batch of inputs, `[N, …]`.
+    pub x: &'a [f32],
+    /// Its labels.
+    pub labels: &'a [u16],
+    /// Most values of a tensor that are checked.
+    pub most_values: usize,
+    /// Decides which, and what dropout drops.
+    pub seed: u64,
+}
+
+/// Compares the gradients of the mean loss of a case, tensor by tensor, as they are while training.
 ///
-/// Costs two reference passes a parameter and input: for small networks and batches.
-pub fn check(network: &Network, loss: LossSpec, parameters: &[f32], x: &[f32], labels: &[u16]) -> Vec<TensorError> {
-    compare(network, loss.rule(), parameters, x, labels)
+/// Costs two reference passes a value.
+pub fn check(network: &Network, loss: LossSpec, case: Case<'_>) -> Vec<TensorError> {
+    compare(network, loss.rule(), case)
 }
 
-fn compare(network: &Network, loss: &dyn Loss, parameters: &[f32], x: &[f32], labels: &[u16]) -> Vec<TensorError> {
-    let n = labels.len();
-    let samples = Samples::new(Inputs::Floats(x), labels, network.input().len());
-    let indices: Vec<u32> = (0..n as u32).collect();
-    let optimizer = OptimizerSpec::Sgd(super::optimizer::sgd::Sgd { learning_rate: 1.0 });
-    let setting = Setting { network, loss, optimizer: optimizer.rule(), weight_decay: 0.0 };
-    let mut work = Workspace::new(network, n, true);
-    setting.differentiate(&mut work, parameters, &samples, &indices);
-    let layout = work.layout.clone();
-    let shards = work.arena.chunks(layout.len).zip(indices.chunks(layout.rows));
-    let dx: Vec<f32> =
-        shards.flat_map(|(shard, indices)| layout.input_gradient(shard, indices.len()).to_vec()).collect();
-    let backprop = setting.gradient(&mut work, n).to_vec();
+fn compare(network: &Network, loss: &dyn Loss, case: Case<'_>) -> Vec<TensorError> {
+    let (n, width) = (case.labels.len(), network.input().len());
+    let pass = Pass::Train { seed: case.seed, step: 0 };
+    let (backprop, dx) = backpropagate(network, loss, case, pass);
+    let mut p: Vec<f64> = case.parameters.iter().map(|v| f64::from(*v)).collect();
+    let mut x = Array2::from_shape_fn((n, width), |(i, j)| f64::from(case.x[i * width + j]));
+    let mean_loss = |p: &[f64], x: ArrayView2<'_, f64>| {
+        loss.reference(network.reference(p, pass, &x).view(), case.labels) / n as f64
+    };
+    let choose = |range: Range<usize>, stream: usize| choose(range, case.most_values, case.seed, stream as u64);
 
-    let mut p: Vec<f64> = parameters.iter().map(|v| f64::from(*v)).collect();
-    let mut x = Array2::from_shape_fn((n, samples.width()), |(i, j)| f64::from(x[i * samples.width() + j]));
-    let mean_loss =
-        |p: &[f64], x: ArrayView2<'_, f64>| loss.reference(network.reference(p, &x).view(), labels) / n as f64;
-
-    let mut errors = Vec::new();
-    for Tensor { name, range, .. } in network.tensors() {
-        let numeric: Vec<f64> = range
-            .clone()
-            .map(|i| {
-                let value = p[i];
-                let mut at = |v: f64| {
-                    p[i] = v;
-                    mean_loss(&p, x.view())
-                };
-                let difference = at(value + STEP) - at(value - STEP);
-                p[i] = value;
-                difference / (2.0 * STEP)
-            })
-            .collect();
-        errors.push(TensorError { name: name.clone(), relative_error: distance(&backprop[range.clone()], &numeric) });
-    }
-    let numeric: Vec<f64> = (0..x.len())
-        .map(|i| {
-            let place = (i / samples.width(), i % samples.width());
-            let value = x[place];
-            let mut at = |v: f64| {
-                x[place] = v;
+    let mut tensors = Vec::new();
+    // A running statistic has no gradient.
+    let trained = network.tensors().iter().filter(|tensor| !matches!(tensor.role, Role::Statistic { .. }));
+    for (stream, tensor) in trained.enumerate() {
+        let pairs = choose(tensor.range.clone(), stream).into_iter().map(|i| {
+            let value = p[i];
+            let numeric = difference(|h| {
+                p[i] = value + h;
                 mean_loss(&p, x.view())
-            };
-            let difference = at(value + STEP) - at(value - STEP);
-            x[place] = value;
-            difference / (2.0 * STEP)
-        })
-        .collect();
-    errors.push(TensorError { name: "x".into(), relative_error: distance(&dx, &numeric) });
-    errors
+            });
+            p[i] = value;
+            (f64::from(backprop[i]), numeric)
+        });
+        tensors.push((network.layer_of(tensor), tensor.name.clone(), pairs.collect::<Vec<_>>()));
+    }
+    let pairs = choose(0..x.len(), tensors.len()).into_iter().map(|i| {
+        let place = (i / width, i % width);
+        let value = x[place];
+        let numeric = difference(|h| {
+            x[place] = value + h;
+            mean_loss(&p, x.view())
+        });
+        x[place] = value;
+        (f64::from(dx[i]), numeric)
+    });
+    tensors.push((None, "x".into(), pairs.collect()));
+    let largest = |pairs: &[(f64, f64)]| pairs.iter().map(|(a, n)| a.abs().max(n.abs())).fold(0.0, f64::max);
+    let least_scale = 1e-2 * tensors.iter().map(|(_, _, pairs)| largest(pairs)).fold(1e-7, f64::max);
+    let error = |(layer, name, pairs): (Option<usize>, String, Vec<(f64, f64)>)| TensorError {
+        layer,
+        name,
+        checked: pairs.len(),
+        largest_gradient: pairs.iter().map(|(a, _)| a.abs()).fold(0.0, f64::max),
+        relative_error: pairs.iter().map(|(a, n)| (a - n).abs()).fold(0.0, f64::max) / largest(&pairs).max(least_scale),
+    };
+    tensors.into_iter().map(error).collect()
 }
 
-fn distance(backprop: &[f32], numeric: &[f64]) -> f64 {
-    let pairs = || backprop.iter().map(|v| f64::from(*v)).zip(numeric.iter().copied());
-    let scale = pairs().map(|(a, n)| a.abs().max(n.abs())).fold(1e-7, f64::max);
-    pairs().map(|(a, n)| (a - n).abs()).fold(0.0, f64::max) / scale
+/// Gradients of the parameters and of the inputs, by backpropagation.
+fn backpropagate(network: &Network, loss: &dyn Loss, case: Case<'_>, pass: Pass) -> (Vec<f32>, Vec<f32>) {
+    let samples = Samples::new(Inputs::Floats(case.x), case.labels, network.input().len());
+    let indices: Vec<u32> = (0..case.labels.len() as u32).collect();
+    let mut work = Workspace::new(network, indices.len(), true);
+    Step { network, loss, parameters: case.parameters, pass }.differentiate(&mut work, &samples, &indices);
+    let dx = work.input_gradient();
+    let optimizer = Sgd { learning_rate: 1.0 };
+    let update = Update { network, optimizer: &optimizer, clip: None, weight_decay: 0.0 };
+    (update.gradient(&mut work, &mut case.parameters.to_vec()), dx)
+}
+
+/// A central difference of a function of a small step.
+fn difference(mut at: impl FnMut(f64) -> f64) -> f64 {
+    (at(STEP) - at(-STEP)) / (2.0 * STEP)
+}
+
+/// At most `most` of the places, in order.
+fn choose(range: Range<usize>, most: usize, seed: u64, stream: u64) -> Vec<usize> {
+    let mut places: Vec<usize> = range.collect();
+    if places.len() > most {
+        Rng::new(seed, Purpose::GradientCheck, 3, stream).shuffle(&mut places);
+        places.truncate(most);
+        places.sort_unstable();
+    }
+    places
 }
 
 /// A random network state to check: parameters and a batch of inputs, standard normal.
@@ -98,7 +145,14 @@ fn random_case(network: &Network, n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
         let mut rng = Rng::new(seed, Purpose::GradientCheck, stream, 0);
         (0..len).map(|_| (scale * rng.normal()) as f32).collect()
     };
-    (draw(network.parameter_count(), 0, 0.5), draw(n * network.input().len(), 1, 1.0))
+    let mut parameters = draw(network.parameter_count(), 0, 0.5);
+    for tensor in network.tensors() {
+        if let Role::Statistic { start, .. } = tensor.role {
+            // Near their start: a variance must be positive.
+            parameters[tensor.range.clone()].iter_mut().for_each(|value| *value = start + 0.1 * value.abs());
+        }
+    }
+    (parameters, draw(n * network.input().len(), 1, 1.0))
 }
 
 /// Asserts that a chain of layers backpropagates a random linear functional of its outputs as finite differences say.
@@ -110,8 +164,10 @@ pub fn assert_gradients_agree(layers: &[LayerSpec], input: &Shape, n: usize, see
     let (parameters, x) = random_case(&network, n, seed);
     let mut rng = Rng::new(seed, Purpose::GradientCheck, 2, 0);
     let loss = Functional { weights: (0..network.output().len()).map(|_| rng.normal() as f32).collect() };
-    for error in compare(&network, &loss, &parameters, &x, &vec![0; n]) {
-        assert!(error.relative_error < 1e-4, "{layers:?} on {n} × {input}, seed {seed}: {error:?}");
+    let labels = vec![0; n];
+    let case = Case { parameters: &parameters, x: &x, labels: &labels, most_values: usize::MAX, seed };
+    for error in compare(&network, &loss, case) {
+        assert!(error.relative_error < TOLERANCE, "{layers:?} on {n} × {input}, seed {seed}: {error:?}");
     }
 }
 
@@ -122,20 +178,27 @@ pub fn assert_gradients_agree(layers: &[LayerSpec], input: &Shape, n: usize, see
 pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed: u64) {
     let network = Network::build(input, layers).expect("a sound network");
     let (parameters, x) = random_case(&network, n, seed);
-    let mut work = Workspace::new(&network, n, false);
-    let layout = work.layout.clone();
-    let width = input.len();
+    let rows = Array2::from_shape_fn((n, input.len()), |(i, j)| f64::from(x[i * input.len() + j]));
     let p: Vec<f64> = parameters.iter().map(|v| f64::from(*v)).collect();
-    let shards = work.arena.chunks_mut(layout.len).zip(x.chunks(layout.rows * width));
-    for (shard, x) in shards {
-        let rows = x.len() / width;
-        layout.input(shard, rows).copy_from_slice(x);
-        network.forward(&parameters, &layout, shard, rows);
-        let x = Array2::from_shape_fn((rows, width), |(i, j)| f64::from(x[i * width + j]));
-        let exact = network.reference(&p, &x.view());
-        for (fast, exact) in layout.output_values(shard, rows).iter().zip(&exact) {
+    let (labels, indices): (Vec<u16>, Vec<u32>) = (vec![0; n], (0..n as u32).collect());
+    let samples = Samples::new(Inputs::Floats(&x), &labels, input.len());
+    let pass = Pass::Train { seed: 0, step: 0 };
+    let mut work = Workspace::new(&network, n, false);
+    let loss = Functional { weights: vec![1.0; network.output().len()] };
+    Step { network: &network, loss: &loss, parameters: &parameters, pass }.differentiate(&mut work, &samples, &indices);
+    let training: Vec<f32> = work.level(network.depth()).flatten().copied().collect();
+    let sizes = Sizes::new(&network, n).expect("a small network");
+    let mut memory = sizes.memory();
+    let predicting = x.chunks(sizes.rows * input.len()).flat_map(|x| {
+        let read = |to: &mut [f32]| to.copy_from_slice(x);
+        network.infer(&parameters, sizes, &mut memory, x.len() / input.len(), read).to_vec()
+    });
+    for (pass, fast) in [(pass, training), (Pass::Infer, predicting.collect())] {
+        let exact = network.reference(&p, pass, &rows.view());
+        assert_eq!(fast.len(), exact.len());
+        for (fast, exact) in fast.iter().zip(&exact) {
             let error = (f64::from(*fast) - exact).abs() / exact.abs().max(1.0);
-            assert!(error < 1e-5, "{layers:?} on {n} × {input}, seed {seed}: {fast} instead of {exact}");
+            assert!(error < 1e-5, "{layers:?} on {n} × {input}, seed {seed}, {pass:?}: {fast} instead of {exact}");
         }
     }
 }
@@ -184,18 +247,19 @@ mod tests {
     #[test]
     fn a_whole_network_with_its_loss() {
         let layers = [
-            LayerSpec::Affine(Affine { units: 7 }),
+            LayerSpec::Affine(Affine::of(7)),
             LayerSpec::Relu(Relu {}),
-            LayerSpec::Affine(Affine { units: 6 }),
+            LayerSpec::Affine(Affine::of(6)),
             LayerSpec::Sigmoid(Sigmoid {}),
-            LayerSpec::Affine(Affine { units: 4 }),
+            LayerSpec::Affine(Affine::of(4)),
         ];
         let network = Network::build(&Shape::new(&[5]), &layers).expect("a sound network");
         // 70 rows are three shards, the last one smaller.
         let (parameters, x) = random_case(&network, 70, 11);
         let labels: Vec<u16> = (0..70).map(|i| i % 4).collect();
         let loss = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default());
-        let errors = check(&network, loss, &parameters, &x, &labels);
+        let case = Case { parameters: &parameters, x: &x, labels: &labels, most_values: usize::MAX, seed: 0 };
+        let errors = check(&network, loss, case);
         let names: Vec<_> = errors.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["W1", "b1", "W2", "b2", "W3", "b3", "x"]);
         for error in errors {
@@ -203,9 +267,58 @@ mod tests {
         }
     }
 
+    /// A loss whose gradient is a little wrong in one place.
+    #[derive(Debug)]
+    struct Crooked(Functional);
+
+    impl Loss for Crooked {
+        fn outputs(&self, classes: usize) -> Outputs {
+            self.0.outputs(classes)
+        }
+
+        fn row_loss(&self, outputs: &[f32], label: u16) -> f64 {
+            self.0.row_loss(outputs, label)
+        }
+
+        fn row_loss_and_gradient(&self, outputs: &[f32], label: u16, scale: f32, gradient: &mut [f32]) -> f64 {
+            let loss = self.0.row_loss_and_gradient(outputs, label, scale, gradient);
+            gradient[1] *= 1.001;
+            loss
+        }
+
+        fn predicted_class(&self, outputs: &[f32]) -> usize {
+            self.0.predicted_class(outputs)
+        }
+
+        fn predictions(&self, outputs: &[f32], classes: usize, predictions: &mut [f32]) {
+            self.0.predictions(outputs, classes, predictions);
+        }
+
+        fn row_reference(&self, outputs: ArrayView1<'_, f64>, label: u16) -> f64 {
+            self.0.row_reference(outputs, label)
+        }
+    }
+
     #[test]
     fn a_wrong_gradient_is_seen() {
-        assert!(distance(&[1.0, 2.0], &[1.0, 2.001]) > 4e-4);
-        assert!(distance(&[1.0, 2.0], &[1.0, 2.0]) == 0.0);
+        let network = Network::build(&Shape::new(&[5]), &[LayerSpec::Affine(Affine::of(3))]).expect("a sound network");
+        let (parameters, x) = random_case(&network, 4, 1);
+        let case = Case { parameters: &parameters, x: &x, labels: &[0; 4], most_values: 50, seed: 1 };
+        let errors = compare(&network, &Crooked(Functional { weights: vec![1.0, 2.0, 3.0] }), case);
+        assert!(errors.iter().all(|error| error.relative_error > 3e-4), "{errors:?}");
+    }
+
+    #[test]
+    fn a_choice_of_values_is_enough_for_a_large_tensor() {
+        let network =
+            Network::build(&Shape::new(&[50]), &[LayerSpec::Affine(Affine::of(30))]).expect("a sound network");
+        let (parameters, x) = random_case(&network, 4, 1);
+        let case = Case { parameters: &parameters, x: &x, labels: &[0; 4], most_values: 9, seed: 1 };
+        let errors = compare(&network, &Functional { weights: vec![0.5; 30] }, case);
+        assert_eq!(
+            errors.iter().map(|e| (e.layer, e.checked)).collect::<Vec<_>>(),
+            [(Some(0), 9), (Some(0), 9), (None, 9)]
+        );
+        assert!(errors.iter().all(|error| error.relative_error < TOLERANCE), "{errors:?}");
     }
 }

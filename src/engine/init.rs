@@ -68,6 +68,14 @@ pub struct Constant {
 #[serde(deny_unknown_fields)]
 pub struct Zeros {}
 
+/// The field by which a layer says how its own weights start.
+pub(super) const FIELD: Field = Field::optional(
+    "init",
+    Kind::Nullable(&Kind::OneOf(entries)),
+    "null",
+    "initial weights of this layer, if not the job's",
+);
+
 /// The registered initialisations.
 pub fn entries() -> &'static [Entry] {
     const ENTRIES: &[Entry] = &[
@@ -116,9 +124,11 @@ pub fn entries() -> &'static [Entry] {
 impl Init {
     /// Writes the initial values of one parameter.
     pub fn fill(&self, role: Role, rng: &mut Rng, values: &mut [f32]) {
-        let Role::Weight { fan_in, .. } = role else {
-            values.fill(0.0);
-            return;
+        let fan_in = match role {
+            Role::Weight { fan_in, .. } => fan_in,
+            Role::Bias => return values.fill(0.0),
+            Role::Scale => return values.fill(1.0),
+            Role::Statistic { start, .. } => return values.fill(start),
         };
         match self.distribution(fan_in) {
             Distribution::Normal { std } => values.iter_mut().for_each(|w| *w = (std * rng.normal()) as f32),

@@ -3,13 +3,15 @@
 //! The engine knows no files, clock, HTTP or SQL and imports nothing else of dojang's. Read it in this order:
 //!
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
-//! 2. [`shape`], [`rng`], [`math`], [`gemm`]: the ground
-//! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`], [`clip`]: the parts, with their registries;
-//!    [`augment`], [`metrics`]: what comes before and after them
+//! 2. [`shape`], [`form`], [`rng`], [`math`], [`gemm`], [`im2col`]: the ground
+//! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`]: the parts, one file each, with their registries;
+//!    [`augment`], [`clip`]
 //! 4. [`network`]: layers in a row over one flat parameter buffer
-//! 5. [`samples`], [`shard`], [`step`], [`train`]: how training goes over them
-//! 6. [`checkpoint`]: all that is needed to go on bit for bit
-//! 7. [`gradient_check`]: the witness
+//! 5. [`samples`], [`segment`], [`step`], [`update`], [`train`]: how training goes over them; [`infer`], [`model`]: how
+//!    they predict
+//! 6. [`metrics`], [`diagnostics`]: how good it is, and what goes on inside
+//! 7. [`checkpoint`]: all that is needed to go on bit for bit
+//! 8. [`gradient_check`]: the witness
 //!
 //! # What holds everywhere
 //! - Layers are stateless: `forward` and `backward` take `&self`, parameters and buffers.
@@ -21,8 +23,12 @@ pub mod augment;
 pub mod checkpoint;
 pub mod clip;
 pub mod describe;
+pub mod diagnostics;
+pub mod form;
 pub mod gemm;
 pub mod gradient_check;
+pub mod im2col;
+pub mod infer;
 pub mod init;
 pub mod layer;
 pub mod loss;
@@ -34,7 +40,8 @@ pub mod optimizer;
 pub mod rng;
 pub mod samples;
 pub mod schedule;
+pub mod segment;
 pub mod shape;
-pub mod shard;
 pub mod step;
 pub mod train;
+pub mod update;

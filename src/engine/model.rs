@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::infer::Sizes;
 use super::loss::LossSpec;
 use super::network::Network;
-use super::shard::{Layout, SHARD_ROWS};
 
 /// A trained network, ready to predict.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub struct Model {
     parameters: Vec<f32>,
     loss: LossSpec,
     classes: usize,
+    sizes: Sizes,
 }
 
 impl Model {
@@ -23,7 +24,8 @@ impl Model {
     pub fn new(network: Network, parameters: Vec<f32>, loss: LossSpec, classes: usize) -> Self {
         assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
         assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
-        Self { network, parameters, loss, classes }
+        let sizes = Sizes::new(&network, usize::MAX).expect("sizes of a network that was trained");
+        Self { network, parameters, loss, classes, sizes }
     }
 
     /// The network.
@@ -38,7 +40,7 @@ impl Model {
 
     /// Whether a batch of so many values is one piece of work: more threads would not help.
     pub fn is_small(&self, values: usize) -> bool {
-        values <= SHARD_ROWS * self.network.input().len()
+        values <= self.sizes.rows * self.network.input().len()
     }
 
     /// What the loss makes of the outputs, `[N, classes]`, for inputs `[N, …]`: of most losses probabilities.
@@ -50,19 +52,17 @@ impl Model {
         let n = x.len() / inputs;
         assert_eq!(n * inputs, x.len(), "inputs are whole samples");
         let mut y = vec![0.0; n * self.classes];
-        let Some(layout) = (n > 0).then(|| Layout::new(&self.network, n, false)).flatten() else { return y };
-        let (rows, width) = (layout.rows, layout.output_end());
-        let shard = |memory: &mut Vec<f32>, (x, y): (&[f32], &mut [f32])| {
-            let n = x.len() / inputs;
-            layout.input(memory, n).copy_from_slice(x);
-            self.network.forward(&self.parameters, &layout, memory, n);
-            self.loss.rule().predictions(layout.output_values(memory, n), self.classes, y);
+        let pass = |memory: &mut Vec<f32>, (x, y): (&[f32], &mut [f32])| {
+            let input = |to: &mut [f32]| to.copy_from_slice(x);
+            let outputs = self.network.infer(&self.parameters, self.sizes, memory, x.len() / inputs, input);
+            self.loss.rule().predictions(outputs, self.classes, y);
         };
         if self.is_small(x.len()) {
-            shard(&mut vec![0.0; width], (x, &mut y));
+            pass(&mut self.sizes.memory(), (x, &mut y));
         } else {
-            let shards = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
-            shards.for_each_init(|| vec![0.0; width], shard);
+            let rows = self.sizes.rows;
+            let passes = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
+            passes.for_each_init(|| self.sizes.memory(), pass);
         }
         y
     }

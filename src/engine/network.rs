@@ -7,11 +7,13 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
+use super::form::Form;
 use super::init::Init;
-use super::layer::{Layer, LayerError, LayerSpec, Role};
+use super::layer::reorder::Reorder;
+use super::layer::{Context, Layer, LayerError, LayerSpec, Pass, Reference, Role, Storage};
 use super::rng::{Purpose, Rng};
+use super::segment::{Segment, segments};
 use super::shape::Shape;
-use super::shard::Layout;
 
 /// Most parameters of a network: 16 GiB of them. Larger ones are refused before anything is laid out.
 const MAX_PARAMETERS: usize = 1 << 32;
@@ -19,30 +21,41 @@ const MAX_PARAMETERS: usize = 1 << 32;
 /// A network for one input shape.
 #[derive(Debug)]
 pub struct Network {
-    input: Shape,
+    input: Form,
     nodes: Vec<Node>,
+    segments: Vec<Segment>,
     tensors: Vec<Tensor>,
     tiles: Vec<Tile>,
     len: usize,
+    prepared: usize,
     flops: usize,
 }
 
 #[derive(Debug)]
 struct Node {
+    /// The spec's layer; `None` for what the network put there itself.
+    spec: Option<usize>,
     name: &'static str,
     layer: Box<dyn Layer>,
+    /// Its parameters.
     range: Range<usize>,
+    /// The same, prepared.
+    prepared: Range<usize>,
 }
 
 /// One named parameter tensor and its place in the flat buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// `W1`, `b1`, `W2`, …: numbered over the layers that have parameters, as the book's `params` are.
     pub name: String,
-    /// Its axes.
+    /// Its axes, as files have them.
     pub shape: Shape,
-    /// What it is to initialisation and weight decay.
+    /// How its values lie in the flat buffer.
+    pub storage: Storage,
+    /// What it is to initialisation, training and weight decay.
     pub role: Role,
+    /// How it starts, if not as the job says.
+    pub init: Option<Init>,
     /// Where it lies.
     pub range: Range<usize>,
 }
@@ -56,8 +69,8 @@ pub(super) struct Tile {
     pub(super) local: Range<usize>,
     /// The same part in the flat buffer.
     pub(super) range: Range<usize>,
-    /// Whether weight decay applies.
-    pub(super) decays: bool,
+    /// What they are.
+    pub(super) role: Role,
 }
 
 /// A layer as a reader of a plan sees it.
@@ -88,61 +101,85 @@ impl Network {
     /// # Errors
     /// The first layer that cannot stand where it is.
     pub fn build(input: &Shape, specs: &[LayerSpec]) -> Result<Self, NetworkError> {
-        let mut network =
-            Self { input: input.clone(), nodes: vec![], tensors: vec![], tiles: vec![], len: 0, flops: 0 };
+        let mut network = Self {
+            input: Form::planar(input.clone()),
+            nodes: vec![],
+            segments: vec![],
+            tensors: vec![],
+            tiles: vec![],
+            len: 0,
+            prepared: 0,
+            flops: 0,
+        };
         for (index, spec) in specs.iter().enumerate() {
-            let shape = network.output().clone();
-            let layer = spec.build(&shape).map_err(|error| NetworkError { index, error })?;
-            network.push(spec.name(), layer).ok_or_else(|| NetworkError {
-                index,
-                error: LayerError { field: None, detail: "the network has more than 2^32 parameters".into() },
-            })?;
+            let fault = |error| NetworkError { index, error };
+            let too_large =
+                || fault(LayerError { field: None, detail: "the network has more than 2^32 parameters".into() });
+            if let Some(image) =
+                network.form().as_image().filter(|_| network.form().is_planar_image() && spec.wants_interleaved())
+            {
+                network.push(None, "reorder", Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
+            }
+            let layer = spec.build(network.form()).map_err(fault)?;
+            network.push(Some(index), spec.name(), layer).ok_or_else(too_large)?;
         }
+        if let Some(image) = network.form().interleaved() {
+            let planar = Reorder::planar(network.form(), image);
+            // As large as the level before it, which has been counted.
+            network.push(None, "reorder", Box::new(planar));
+        }
+        network.segments = segments(&network);
         Ok(network)
     }
 
     /// Appends a layer; `None` where its size overflows.
-    fn push(&mut self, name: &'static str, layer: Box<dyn Layer>) -> Option<()> {
+    fn push(&mut self, spec: Option<usize>, name: &'static str, layer: Box<dyn Layer>) -> Option<()> {
         let (start, index) = (self.len, self.nodes.len());
-        layer.output().checked_len()?;
+        layer.output().shape().checked_len()?;
         let number = 1 + self.nodes.iter().filter(|node| !node.range.is_empty()).count();
         for parameter in layer.parameters() {
             let end = self.len.checked_add(parameter.shape.checked_len()?)?;
             self.tensors.push(Tensor {
                 name: format!("{}{number}", parameter.name),
                 shape: parameter.shape.clone(),
+                storage: parameter.storage.clone(),
                 role: parameter.role,
+                init: parameter.init.clone(),
                 range: self.len..end,
             });
             self.len = end;
         }
         self.flops = self.flops.checked_add(layer.flops())?;
-        self.nodes.push(Node { name, layer, range: start..self.len });
+        let prepared = self.prepared;
+        self.prepared = prepared.checked_add(layer.memory().prepared)?;
+        self.nodes.push(Node { spec, name, layer, range: start..self.len, prepared: prepared..self.prepared });
         if self.len > MAX_PARAMETERS {
             return None;
         }
         for local in self.nodes[index].layer.gradient_tiles() {
             let range = start + local.start..start + local.end;
-            let decays = self
-                .tensors
-                .iter()
-                .any(|tensor| tensor.range.contains(&range.start) && matches!(tensor.role, Role::Weight { .. }));
-            self.tiles.push(Tile { layer: index, local, range, decays });
+            let tensor = self.tensors.iter().find(|tensor| tensor.range.contains(&range.start))?;
+            self.tiles.push(Tile { layer: index, local, range, role: tensor.role });
         }
         Some(())
     }
 
     /// Shape of one input sample.
     pub fn input(&self) -> &Shape {
-        &self.input
+        self.input.shape()
     }
 
     /// Shape of one output sample.
     pub fn output(&self) -> &Shape {
+        self.form().shape()
+    }
+
+    /// The form of what the last layer gives.
+    fn form(&self) -> &Form {
         self.nodes.last().map_or(&self.input, |node| node.layer.output())
     }
 
-    /// Number of parameters.
+    /// Number of parameters, with the running statistics.
     pub fn parameter_count(&self) -> usize {
         self.len
     }
@@ -156,10 +193,10 @@ impl Network {
     pub fn summary(&self) -> Vec<LayerSummary> {
         let describe = |node: &Node| LayerSummary {
             name: node.name.into(),
-            output: node.layer.output().clone(),
+            output: node.layer.output().shape().clone(),
             parameters: node.range.len(),
         };
-        self.nodes.iter().map(describe).collect()
+        self.nodes.iter().filter(|node| node.spec.is_some()).map(describe).collect()
     }
 
     /// Floating-point operations of one sample's forward pass, about.
@@ -167,54 +204,98 @@ impl Network {
         self.flops
     }
 
-    /// Initial parameters: a pure function of the seed.
+    /// Initial parameters: a pure function of the seed. `init` is for the weights whose layer does not say otherwise.
     pub fn init(&self, init: &Init, seed: u64) -> Vec<f32> {
         let mut parameters = vec![0.0; self.len];
         for (index, tensor) in self.tensors.iter().enumerate() {
             let mut rng = Rng::new(seed, Purpose::Init, index as u64, 0);
+            let init = tensor.init.as_ref().unwrap_or(init);
             init.fill(tensor.role, &mut rng, &mut parameters[tensor.range.clone()]);
         }
         parameters
     }
 
-    /// Values of one sample at every level: the input, then each layer's output.
-    pub(super) fn widths(&self) -> Vec<usize> {
-        std::iter::once(self.input.len()).chain(self.nodes.iter().map(|node| node.layer.output().len())).collect()
+    /// Number of layers, with those the network put there itself.
+    pub(super) fn depth(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Values of one sample at a level: 0 is the input, then each layer's output.
+    pub(super) fn width(&self, level: usize) -> usize {
+        let form = level.checked_sub(1).map_or(&self.input, |layer| self.nodes[layer].layer.output());
+        form.shape().len()
     }
 
     pub(super) fn tiles(&self) -> &[Tile] {
         &self.tiles
     }
 
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
     pub(super) fn layer(&self, index: usize) -> &dyn Layer {
         self.nodes[index].layer.as_ref()
     }
 
-    /// Runs `rows` samples of a shard from its input to the last layer's output.
-    pub(super) fn forward(&self, parameters: &[f32], layout: &Layout, shard: &mut [f32], rows: usize) {
-        for (level, node) in self.nodes.iter().enumerate() {
-            let (x, y) = layout.value_pair(shard, level, rows);
-            node.layer.forward(&parameters[node.range.clone()], x, y);
+    /// The spec's index of a layer; `None` for what the network put there itself.
+    pub(super) fn spec_index(&self, index: usize) -> Option<usize> {
+        self.nodes[index].spec
+    }
+
+    /// The spec's index of the layer that a tensor belongs to.
+    pub(super) fn layer_of(&self, tensor: &Tensor) -> Option<usize> {
+        self.nodes.iter().find(|node| node.range.contains(&tensor.range.start))?.spec
+    }
+
+    /// Where a layer's parameters lie in the flat buffer.
+    pub(super) fn range(&self, index: usize) -> Range<usize> {
+        self.nodes[index].range.clone()
+    }
+
+    /// A layer's part of the flat parameter buffer.
+    pub(super) fn part<'a>(&self, index: usize, parameters: &'a [f32]) -> &'a [f32] {
+        &parameters[self.nodes[index].range.clone()]
+    }
+
+    /// Values of all layers' prepared parameters.
+    pub(super) fn prepared_len(&self) -> usize {
+        self.prepared
+    }
+
+    /// Prepares all layers' parameters.
+    pub(super) fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
+        for node in self.nodes.iter().filter(|node| !node.prepared.is_empty()) {
+            node.layer.prepare(&parameters[node.range.clone()], &mut prepared[node.prepared.clone()]);
         }
     }
 
-    /// Runs `rows` samples of a shard from the last layer's output gradient down to the first layer that needs it.
-    pub(super) fn backward(&self, parameters: &[f32], layout: &Layout, shard: &mut [f32], rows: usize) {
-        let lowest = if layout.has_input_gradient() { 0 } else { self.first_with_parameters() + 1 };
-        for (index, node) in self.nodes.iter().enumerate().skip(lowest).rev() {
-            let views = layout.backward(shard, index, rows);
-            node.layer.backward(&parameters[node.range.clone()], views.x, views.y, views.dy, views.dx);
-        }
+    /// What a layer works with in a pass over rows from `first_row` on. Without prepared parameters there is no way back.
+    pub(super) fn context<'a>(
+        &self,
+        layer: usize,
+        parameters: &'a [f32],
+        prepared: &'a [f32],
+        pass: Pass,
+        first_row: usize,
+    ) -> Context<'a> {
+        let node = &self.nodes[layer];
+        let prepared = if prepared.is_empty() { prepared } else { &prepared[node.prepared.clone()] };
+        Context { parameters: &parameters[node.range.clone()], prepared, pass, layer, first_row }
     }
 
-    /// Below this layer nobody asks for a gradient.
-    fn first_with_parameters(&self) -> usize {
-        self.nodes.iter().position(|node| !node.range.is_empty()).unwrap_or(self.nodes.len())
+    /// Whether a layer or one below it has parameters.
+    pub(super) fn learns_at_or_below(&self, layer: usize) -> bool {
+        self.nodes[..=layer].iter().any(|node| !node.range.is_empty())
     }
 
-    /// The forward pass in `f64` by each layer's plain formula: the oracle of the fast one. `x` is `[N, inputs]`.
-    pub fn reference(&self, parameters: &[f64], x: &ArrayView2<'_, f64>) -> Array2<f64> {
-        self.nodes.iter().fold(x.to_owned(), |x, node| node.layer.reference(&parameters[node.range.clone()], x.view()))
+    /// The forward pass in `f64` by each layer's plain formula: the oracle of the fast one. `x` is `[N, inputs]`, a whole
+    /// batch.
+    pub fn reference(&self, parameters: &[f64], pass: Pass, x: &ArrayView2<'_, f64>) -> Array2<f64> {
+        self.nodes.iter().enumerate().fold(x.to_owned(), |x, (layer, node)| {
+            let at = Reference { parameters: &parameters[node.range.clone()], pass, layer };
+            node.layer.reference(&at, x.view())
+        })
     }
 }
 
@@ -224,11 +305,7 @@ mod tests {
     use super::*;
 
     fn two_layer_net() -> Network {
-        let specs = [
-            LayerSpec::Affine(Affine { units: 50 }),
-            LayerSpec::Relu(Relu {}),
-            LayerSpec::Affine(Affine { units: 10 }),
-        ];
+        let specs = [LayerSpec::Affine(Affine::of(50)), LayerSpec::Relu(Relu {}), LayerSpec::Affine(Affine::of(10))];
         Network::build(&Shape::new(&[1, 28, 28]), &specs).expect("a sound network")
     }
 
@@ -251,7 +328,7 @@ mod tests {
             next = tile.range.end;
             let tensor = network.tensors().iter().find(|t| t.range.contains(&tile.range.start)).expect("a tensor");
             assert!(tile.range.end <= tensor.range.end, "a tile crosses tensors");
-            assert_eq!(tile.decays, tensor.name.starts_with('W'));
+            assert_eq!(matches!(tile.role, Role::Weight { .. }), tensor.name.starts_with('W'));
         }
         assert_eq!(next, network.parameter_count());
     }

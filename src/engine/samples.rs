@@ -47,7 +47,7 @@ impl<'a> Samples<'a> {
     }
 
     /// The labels.
-    pub fn labels(&self) -> &'a [u16] {
+    pub fn all_labels(&self) -> &'a [u16] {
         self.labels
     }
 

@@ -1,209 +1,349 @@
-//! One training step, in two parallel phases:
+//! One training step, in parallel phases:
 //!
-//! 1. over the shards of the batch: gather, forward, loss, backward down to the lowest layer with parameters;
+//! 1. segment by segment, over the shards of the batch: gather, forward; at the last one loss and backward in the same
+//!    task; then segment by segment backward, down to the lowest layer with parameters. Between two segments stands a
+//!    layer that needs the whole batch, or nothing but a regrouping of rows;
 //! 2. over the tiles of the parameters: the gradient over the whole batch, weight decay and the update, in one go.
 //!
-//! No two tasks write to the same place and every sum has one fixed order, so the number of threads changes nothing.
+//! Networks of affine layers are one segment, so phase 1 is one parallel loop. No two tasks write to the same place and
+//! every sum has one fixed order, so the number of threads changes nothing.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::layer::{Collective, Known, Pass};
 use super::loss::{Loss, Score};
-use super::network::{Network, Tile};
-use super::optimizer::{MAX_SLOTS, Moment, Optimizer};
+use super::network::Network;
 use super::samples::Samples;
-use super::shard::Layout;
+use super::segment::{Batch, Layout, Place};
 
 /// The memory of training steps, taken once.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    pub(super) layout: Layout,
-    pub(super) arena: Vec<f32>,
+    segments: Vec<Shards>,
+    prepared: Vec<f32>,
+    /// Rows of the last batch.
+    rows: usize,
+    pub(super) gradient: Vec<f32>,
+}
+
+/// The shards of one segment.
+#[derive(Debug)]
+struct Shards {
+    layout: Layout,
+    arena: Vec<f32>,
+    /// Of the last segment alone.
     labels: Vec<u16>,
     scores: Vec<Score>,
-    gradient: Vec<f32>,
+    /// What the shards measure for the layer above the segment on the way forward, for the one below on the way back.
+    measures: Vec<f64>,
+    measure_len: usize,
+    /// What is known of the layer below the segment.
+    whole: Vec<f64>,
+    sums: Vec<f64>,
 }
 
 /// Bytes that [`Workspace::new`] takes; `None` where it overflows.
 pub(super) fn workspace_bytes(network: &Network, batch: usize) -> Option<usize> {
-    let layout = Layout::new(network, batch, false)?;
-    let arena = layout.len.checked_mul(batch.div_ceil(layout.rows))?;
-    arena.checked_add(network.parameter_count())?.checked_mul(4)
+    let parameters = network.parameter_count().checked_add(network.prepared_len())?;
+    let values = layouts(network, batch, false)?.iter().try_fold(parameters, |sum, layout| {
+        let arena = layout.len.checked_mul(layout.shards(batch))?;
+        sum.checked_add(arena)
+    })?;
+    values.checked_mul(size_of::<f32>())
+}
+
+/// The layouts of a network's segments; `None` where a size overflows.
+fn layouts(network: &Network, batch: usize, input_gradient: bool) -> Option<Vec<Layout>> {
+    let layout = |segment: &super::segment::Segment| {
+        let learns_below = segment.layers.start > 0 && network.learns_at_or_below(segment.layers.start - 1);
+        Layout::new(network, segment, batch, input_gradient || learns_below)
+    };
+    network.segments().iter().map(layout).collect()
 }
 
 impl Workspace {
-    /// Memory for batches of up to `batch` rows.
+    /// Memory for batches of up to `batch` rows; `input_gradient` says whether the gradient of the inputs is wanted.
     ///
     /// # Panics
     /// If a size overflows: [`workspace_bytes`] says so beforehand.
     pub(super) fn new(network: &Network, batch: usize, input_gradient: bool) -> Self {
-        let layout = Layout::new(network, batch, input_gradient).expect("the plan has checked the sizes");
-        let shards = batch.div_ceil(layout.rows);
+        let layouts = layouts(network, batch, input_gradient).expect("the plan has checked the sizes");
+        let bridges: Vec<usize> =
+            layouts.iter().map(|layout| bridge_of(network, layout).map_or(0, |c| c.measure_len())).collect();
+        let shards = layouts.into_iter().enumerate().map(|(i, layout)| {
+            let (below, above) = (bridges[i], bridges.get(i + 1).copied().unwrap_or(0));
+            let (shards, measure_len) = (layout.shards(batch), below.max(above).max(1));
+            Shards {
+                arena: vec![0.0; layout.len * shards],
+                labels: vec![0; layout.rows * shards],
+                scores: vec![Score::default(); shards],
+                measures: vec![0.0; measure_len * shards],
+                measure_len,
+                whole: vec![0.0; below],
+                sums: vec![0.0; below],
+                layout,
+            }
+        });
         Self {
-            arena: vec![0.0; layout.len * shards],
-            labels: vec![0; layout.rows * shards],
-            scores: vec![Score::default(); shards],
+            segments: shards.collect(),
+            prepared: vec![0.0; network.prepared_len()],
+            rows: 0,
             gradient: vec![0.0; network.parameter_count()],
-            layout,
         }
     }
 
-    /// Most rows it has room for.
-    pub(super) fn capacity(&self) -> usize {
-        self.labels.len()
+    /// What layer `layer` works its gradient out from.
+    pub(super) fn batch(&self, layer: usize) -> Batch<'_> {
+        let shards = self
+            .segments
+            .iter()
+            .find(|s| s.layout.segment.bridge == Some(layer) || s.layout.segment.layers.contains(&layer));
+        batch_of(shards.expect("every layer is in a segment or between two"), self.rows, layer)
     }
 
-    /// Runs `task(shard, labels, indices)` over the shards of a batch and adds the scores in index order.
-    fn over_shards<T>(&mut self, indices: &[u32], samples: &Samples<'_>, task: T) -> Score
-    where
-        T: Fn(&Layout, &mut [f32], &[u16]) -> Score + Sync,
-    {
-        let layout = &self.layout;
-        let shards = self.arena.par_chunks_mut(layout.len).zip(self.labels.par_chunks_mut(layout.rows));
-        shards.zip(self.scores.par_iter_mut()).zip(indices.par_chunks(layout.rows)).for_each(
-            |(((shard, labels), score), indices)| {
-                let labels = &mut labels[..indices.len()];
-                let x = layout.input(shard, indices.len());
-                for ((x, label), &index) in x.chunks_exact_mut(samples.width()).zip(&mut *labels).zip(indices) {
-                    samples.read(index as usize, x);
-                    *label = samples.labels()[index as usize];
-                }
-                *score = task(layout, shard, labels);
-            },
-        );
+    /// The values of a level over the last batch, shard by shard: 0 is the input, then each layer's output.
+    ///
+    /// The input of a layer between two segments is the level below it, its output the upper segment's input.
+    pub(super) fn level(&self, level: usize) -> impl Iterator<Item = &[f32]> {
+        let holds = |s: &&Shards| {
+            let layers = &s.layout.segment.layers;
+            (layers.start..=layers.end).contains(&level)
+        };
+        // A regrouped level is in two segments; either will do.
+        let shards = self.segments.iter().find(holds).expect("every level is in a segment");
+        let local = level - shards.layout.segment.layers.start;
+        let chunks = shards.arena.chunks_exact(shards.layout.len).take(shards.layout.shards(self.rows));
+        chunks
+            .enumerate()
+            .map(move |(i, shard)| shards.layout.level(shard, local, shards.layout.rows_of(self.rows, i).len()))
+    }
+
+    /// The gradient of the inputs, row by row, if it was asked for.
+    pub(super) fn input_gradient(&self) -> Vec<f32> {
+        let shards = &self.segments[0];
+        let pieces = shards.layout.input_gradients(&shards.arena, self.rows, 0..self.rows);
+        pieces.flat_map(|(_, values)| values.to_vec()).collect()
+    }
+}
+
+fn batch_of(shards: &Shards, rows: usize, layer: usize) -> Batch<'_> {
+    let place = if shards.layout.segment.bridge == Some(layer) {
+        Place::Between(Known { rows, whole: &shards.whole, sums: &shards.sums })
+    } else {
+        let local = layer - shards.layout.segment.layers.start;
+        Place::Within { layout: &shards.layout, arena: &shards.arena, local }
+    };
+    Batch { rows, place }
+}
+
+/// The layer below a segment that needs the whole batch.
+fn bridge_of<'a>(network: &'a Network, layout: &Layout) -> Option<&'a dyn Collective> {
+    layout.segment.bridge.and_then(|layer| network.layer(layer).collective())
+}
+
+/// Phase 1 of a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) network: &'a Network,
+    pub(super) loss: &'a dyn Loss,
+    pub(super) parameters: &'a [f32],
+    pub(super) pass: Pass,
+}
+
+/// Where a batch's samples come from.
+pub(super) trait Gather: Sync {
+    /// Writes the inputs of these samples; `spare` has room for one.
+    fn inputs(&self, indices: &[u32], x: &mut [f32], spare: &mut [f32]);
+
+    /// Writes their labels.
+    fn labels(&self, indices: &[u32], labels: &mut [u16]);
+}
+
+impl Gather for Samples<'_> {
+    fn inputs(&self, indices: &[u32], x: &mut [f32], _spare: &mut [f32]) {
+        for (x, &index) in x.chunks_exact_mut(self.width()).zip(indices) {
+            self.read(index as usize, x);
+        }
+    }
+
+    fn labels(&self, indices: &[u32], labels: &mut [u16]) {
+        for (label, &index) in labels.iter_mut().zip(indices) {
+            *label = self.all_labels()[index as usize];
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Scores of the batch `indices`; leaves in `work` what the gradients are worked out from.
+    pub(super) fn differentiate(&self, work: &mut Workspace, samples: &dyn Gather, indices: &[u32]) -> Score {
+        work.rows = indices.len();
+        self.network.prepare(self.parameters, &mut work.prepared);
+        let last = work.segments.len() - 1;
+        for s in 0..=last {
+            self.forward(work, s, samples, indices);
+        }
+        for s in (0..last).rev() {
+            if work.segments[s + 1].layout.has_input_gradient() {
+                self.backward(work, s);
+            }
+        }
+        let Shards { layout, scores, .. } = &work.segments[last];
         let mut total = Score::default();
-        for score in &self.scores[..indices.len().div_ceil(layout.rows)] {
+        for score in &scores[..layout.shards(indices.len())] {
             total.add(*score);
         }
         total
     }
-}
 
-/// What a step works with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Setting<'a> {
-    pub(super) network: &'a Network,
-    pub(super) loss: &'a dyn Loss,
-    pub(super) optimizer: &'a dyn Optimizer,
-    /// λ of the decay ½λW² (*Deep Learning from Scratch* §6.4.2).
-    pub(super) weight_decay: f32,
-}
-
-impl Setting<'_> {
-    /// Phase 1: scores and gradients of the batch `indices`.
-    pub(super) fn differentiate(
-        &self,
-        work: &mut Workspace,
-        parameters: &[f32],
-        samples: &Samples<'_>,
-        indices: &[u32],
-    ) -> Score {
-        let scale = 1.0 / indices.len() as f32;
-        work.over_shards(indices, samples, |layout, shard, labels| {
-            self.network.forward(parameters, layout, shard, labels.len());
-            let (y, dy) = layout.output(shard, labels.len());
-            let score = self.loss.score_and_gradient(y, labels, scale, dy);
-            self.network.backward(parameters, layout, shard, labels.len());
-            score
-        })
+    /// Takes a batch through segment `s`; through the last one also back.
+    fn forward(&self, work: &mut Workspace, s: usize, samples: &dyn Gather, indices: &[u32]) {
+        let (n, prepared) = (indices.len(), &work.prepared[..]);
+        let (lower, upper) = work.segments.split_at_mut(s);
+        let (here, upper) = upper.split_first_mut().expect("there is a segment s");
+        let below = lower.last();
+        let above = upper.first_mut();
+        let over = above.as_ref().and_then(|above| bridge_of(self.network, &above.layout));
+        let Shards { layout, arena, labels, scores, measures, measure_len, whole, .. } = here;
+        let (layout, whole, measure_len) = (&*layout, &whole[..], *measure_len);
+        let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(measure_len));
+        let shards = shards.zip(labels.par_chunks_mut(layout.rows)).zip(&mut scores[..]).enumerate();
+        shards.take(layout.shards(n)).for_each(|(i, (((shard, measure), labels), score))| {
+            let rows = layout.rows_of(n, i);
+            let (x, spare) = layout.input(shard, rows.len());
+            match below {
+                None => samples.inputs(&indices[rows.clone()], x, spare),
+                Some(below) => self.enter(below, layout, whole, n, rows.clone(), x),
+            }
+            self.forward_layers(layout, prepared, shard, rows.clone());
+            if above.is_none() {
+                let labels = &mut labels[..rows.len()];
+                samples.labels(&indices[rows.clone()], labels);
+                let (y, dy) = layout.output(shard, rows.len());
+                *score = self.loss.score_and_gradient(y, labels, 1.0 / n as f32, dy);
+                self.backward_layers(layout, prepared, shard, rows.clone());
+                self.leave(below, layout, whole, (n, rows), shard, measure);
+            } else if let Some(over) = over {
+                over.measure(
+                    layout.level(shard, layout.segment.layers.len(), rows.len()),
+                    &mut measure[..over.measure_len()],
+                );
+            }
+        });
+        if let (Some(over), Some(above)) = (over, above) {
+            let measures = measures.chunks_exact(measure_len).take(layout.shards(n)).enumerate();
+            let mut measures =
+                measures.map(|(i, measure)| (layout.rows_of(n, i).len(), &measure[..over.measure_len()]));
+            over.combine(&mut measures, &mut above.whole);
+        } else if s > 0 && upper.is_empty() {
+            self.sum(here, n);
+        }
     }
 
-    /// Scores of the batch `indices`, without gradients.
-    pub(super) fn evaluate(
-        &self,
-        work: &mut Workspace,
-        parameters: &[f32],
-        samples: &Samples<'_>,
-        indices: &[u32],
-    ) -> Score {
-        work.over_shards(indices, samples, |layout, shard, labels| {
-            self.network.forward(parameters, layout, shard, labels.len());
-            self.loss.score(layout.output(shard, labels.len()).0, labels)
-        })
-    }
-
-    /// Phase 2: gradients of the parameters over the `batch` rows in `work`, and the update.
-    pub(super) fn update(&self, work: &mut Workspace, batch: usize, moment: Moment, place: Place<'_>) {
-        let place = place.with_gradient(&mut work.gradient);
-        self.over_tiles(&work.layout, &work.arena, batch, moment, self.network.tiles(), place);
-    }
-
-    /// Cuts the tiles in halves of about equal size and works on both, down to single tiles.
-    fn over_tiles(
-        &self,
-        layout: &Layout,
-        arena: &[f32],
-        batch: usize,
-        moment: Moment,
-        tiles: &[Tile],
-        mut place: Part<'_>,
-    ) {
-        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return };
-        if tiles.len() == 1 {
-            let pieces = layout.pieces(arena, first.layer, batch);
-            self.network.layer(first.layer).gradient(first.local.clone(), pieces, place.gradient);
-            if first.decays && self.weight_decay != 0.0 {
-                for (g, &w) in place.gradient.iter_mut().zip(&*place.parameters) {
-                    *g += self.weight_decay * w;
+    /// Takes a batch back through segment `s`, which is not the last one.
+    fn backward(&self, work: &mut Workspace, s: usize) {
+        let (n, prepared) = (work.rows, &work.prepared[..]);
+        let (lower, upper) = work.segments.split_at_mut(s);
+        let (here, upper) = upper.split_first_mut().expect("there is a segment s");
+        let (below, above) = (lower.last(), &upper[0]);
+        let over = bridge_of(self.network, &above.layout);
+        let Shards { layout, arena, measures, measure_len, whole, .. } = here;
+        let (layout, whole) = (&*layout, &whole[..]);
+        let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
+        shards.take(layout.shards(n)).for_each(|(i, (shard, measure))| {
+            let rows = layout.rows_of(n, i);
+            let (y, dy) = layout.output(shard, rows.len());
+            let width = y.len() / rows.len();
+            for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, rows.clone()) {
+                let part = part.start * width..part.end * width;
+                let (y, dy) = (&y[part.clone()], &mut dy[part]);
+                match (over, above.layout.segment.bridge) {
+                    (Some(over), Some(layer)) => {
+                        let known = Known { rows: n, whole: &above.whole, sums: &above.sums };
+                        over.backward(self.network.part(layer, self.parameters), known, y, upper_dy, dy);
+                    }
+                    _ => dy.copy_from_slice(upper_dy),
                 }
             }
-            let moment = Moment { decays: first.decays, ..moment };
-            self.optimizer.update(moment, place.parameters, place.gradient, place.slots);
-            return;
-        }
-        let start = first.range.start;
-        let middle = start + (last.range.end - start) / 2;
-        let cut = tiles.partition_point(|tile| tile.range.end <= middle).clamp(1, tiles.len() - 1);
-        let (left, right) = tiles.split_at(cut);
-        let (left_place, right_place) = place.split_at(right[0].range.start - start);
-        rayon::join(
-            || self.over_tiles(layout, arena, batch, moment, left, left_place),
-            || self.over_tiles(layout, arena, batch, moment, right, right_place),
-        );
-    }
-
-    /// Gradients of the parameters over the `batch` rows in `work`, without an update: for gradient checks.
-    pub(super) fn gradient<'w>(&self, work: &'w mut Workspace, batch: usize) -> &'w [f32] {
-        for tile in self.network.tiles() {
-            let pieces = work.layout.pieces(&work.arena, tile.layer, batch);
-            let gradient = &mut work.gradient[tile.range.clone()];
-            self.network.layer(tile.layer).gradient(tile.local.clone(), pieces, gradient);
-        }
-        &work.gradient
-    }
-}
-
-/// What an update writes.
-#[derive(Debug)]
-pub(super) struct Place<'a> {
-    pub(super) parameters: &'a mut [f32],
-    pub(super) slots: [&'a mut [f32]; MAX_SLOTS],
-}
-
-impl<'a> Place<'a> {
-    fn with_gradient(self, gradient: &'a mut [f32]) -> Part<'a> {
-        Part { parameters: self.parameters, gradient, slots: self.slots }
-    }
-}
-
-/// The same part of parameters, gradient and optimizer memory.
-struct Part<'a> {
-    parameters: &'a mut [f32],
-    gradient: &'a mut [f32],
-    slots: [&'a mut [f32]; MAX_SLOTS],
-}
-
-impl Part<'_> {
-    fn split_at(&mut self, at: usize) -> (Part<'_>, Part<'_>) {
-        let (p0, p1) = self.parameters.split_at_mut(at);
-        let (g0, g1) = self.gradient.split_at_mut(at);
-        // Slots that the optimizer does not use are empty.
-        let [a, b] = self.slots.each_mut().map(|slot| {
-            let at = at.min(slot.len());
-            slot.split_at_mut(at)
+            self.backward_layers(layout, prepared, shard, rows.clone());
+            self.leave(below, layout, whole, (n, rows), shard, measure);
         });
-        (
-            Part { parameters: p0, gradient: g0, slots: [a.0, b.0] },
-            Part { parameters: p1, gradient: g1, slots: [a.1, b.1] },
-        )
+        if s > 0 {
+            self.sum(here, n);
+        }
+    }
+
+    /// Brings rows from the segment below into this one's input.
+    fn enter(&self, below: &Shards, layout: &Layout, whole: &[f64], n: usize, rows: Range<usize>, x: &mut [f32]) {
+        let width = x.len() / rows.len();
+        for (part, values) in below.layout.outputs(&below.arena, n, rows) {
+            let x = &mut x[part.start * width..part.end * width];
+            match (bridge_of(self.network, layout), layout.segment.bridge) {
+                (Some(bridge), Some(layer)) => {
+                    bridge.forward(self.network.part(layer, self.parameters), whole, values, x);
+                }
+                _ => x.copy_from_slice(values),
+            }
+        }
+    }
+
+    /// Measures, for the layer below a segment, the gradients that come out of it.
+    fn leave(
+        &self,
+        below: Option<&Shards>,
+        layout: &Layout,
+        whole: &[f64],
+        (n, rows): (usize, Range<usize>),
+        shard: &[f32],
+        measure: &mut [f64],
+    ) {
+        let (Some(bridge), Some(below)) = (bridge_of(self.network, layout), below) else { return };
+        let dx = layout.input_gradient(shard, rows.len());
+        let (width, sums) = (dx.len() / rows.len(), &mut measure[..bridge.measure_len()]);
+        sums.fill(0.0);
+        for (part, x) in below.layout.outputs(&below.arena, n, rows) {
+            bridge.measure_backward(whole, x, &dx[part.start * width..part.end * width], sums);
+        }
+    }
+
+    /// Adds what the shards measured on the way back, in index order.
+    fn sum(&self, here: &mut Shards, n: usize) {
+        let Some(bridge) = bridge_of(self.network, &here.layout) else { return };
+        here.sums.fill(0.0);
+        for measure in here.measures.chunks_exact(here.measure_len).take(here.layout.shards(n)) {
+            for (sum, value) in here.sums.iter_mut().zip(&measure[..bridge.measure_len()]) {
+                *sum += value;
+            }
+        }
+    }
+
+    fn forward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
+        for (local, layer) in layout.segment.layers.clone().enumerate() {
+            let at = self.network.context(layer, self.parameters, prepared, self.pass, rows.start);
+            let (x, y, scratch) = layout.forward(shard, local, rows.len());
+            self.network.layer(layer).forward(&at, scratch, x, y);
+        }
+    }
+
+    /// From the gradient of the segment's output down to the lowest layer that needs it.
+    fn backward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
+        let first = layout.segment.layers.start;
+        for (local, index) in layout.segment.layers.clone().enumerate().rev() {
+            let layer = self.network.layer(index);
+            if layer.memory().partial > 0 {
+                let (x, dy, scratch, partial) = layout.accumulate(shard, local, rows.len());
+                partial.fill(0.0);
+                layer.accumulate(scratch, x, dy, partial);
+            }
+            let wanted =
+                layout.has_input_gradient() || (first..index).any(|i| !self.network.layer(i).parameters().is_empty());
+            if !wanted {
+                break;
+            }
+            let at = self.network.context(index, self.parameters, prepared, self.pass, rows.start);
+            let (pass, scratch) = layout.backward(shard, local, rows.len());
+            layer.backward(&at, scratch, pass);
+        }
     }
 }

@@ -81,13 +81,13 @@ impl Observer for Between {
 #[test]
 fn a_step_allocates_nothing() {
     let layers = [
-        LayerSpec::Affine(Affine { units: 50 }),
+        LayerSpec::Affine(Affine::of(50)),
         LayerSpec::Relu(Relu {}),
-        LayerSpec::Affine(Affine { units: 40 }),
+        LayerSpec::Affine(Affine::of(40)),
         LayerSpec::Sigmoid(Sigmoid {}),
-        LayerSpec::Affine(Affine { units: 30 }),
+        LayerSpec::Affine(Affine::of(30)),
         LayerSpec::Tanh(Tanh {}),
-        LayerSpec::Affine(Affine { units: 10 }),
+        LayerSpec::Affine(Affine::of(10)),
     ];
     let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
     let settings = Settings {

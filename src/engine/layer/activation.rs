@@ -4,8 +4,8 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::Layer;
-use crate::engine::shape::Shape;
+use super::{Backward, Context, Layer, Reference};
+use crate::engine::form::Form;
 
 /// The formula of an element-wise activation.
 pub(super) trait Activation: fmt::Debug + Clone + Send + Sync + 'static {
@@ -22,38 +22,39 @@ pub(super) trait Activation: fmt::Debug + Clone + Send + Sync + 'static {
 /// An element-wise activation for one shape.
 #[derive(Debug)]
 pub(super) struct Elementwise<A> {
-    shape: Shape,
+    form: Form,
     formula: A,
 }
 
 impl<A: Activation> Elementwise<A> {
-    pub(super) fn boxed(formula: &A, shape: &Shape) -> Box<dyn Layer> {
-        Box::new(Self { shape: shape.clone(), formula: formula.clone() })
+    pub(super) fn boxed(formula: &A, form: &Form) -> Box<dyn Layer> {
+        Box::new(Self { form: form.clone(), formula: formula.clone() })
     }
 }
 
 impl<A: Activation> Layer for Elementwise<A> {
-    fn output(&self) -> &Shape {
-        &self.shape
+    fn output(&self) -> &Form {
+        &self.form
     }
 
     fn flops(&self) -> usize {
-        self.shape.len()
+        self.form.shape().len()
     }
 
-    fn forward(&self, _parameters: &[f32], x: &[f32], y: &mut [f32]) {
+    fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = self.formula.value(x);
         }
     }
 
-    fn backward(&self, _parameters: &[f32], x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
+        let Backward { x, y, dy, dx } = pass;
         for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
             *dx = dy * self.formula.slope(x, y);
         }
     }
 
-    fn reference(&self, _parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64> {
+    fn reference(&self, _at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
         x.mapv(|x| self.formula.reference(x))
     }
 }

@@ -9,18 +9,30 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, LayerError, LayerKind, Parameter, Role};
+use super::{Backward, Context, Layer, LayerError, LayerKind, Parameter, Reference, Role, Storage};
 use crate::engine::describe::{Entry, Field, Kind};
+use crate::engine::form::Form;
 use crate::engine::gemm::{Into, View, matmul};
+use crate::engine::init::{self, Init};
+use crate::engine::segment::Batch;
 use crate::engine::shape::Shape;
-use crate::engine::shard::Pieces;
 
 /// Spec of a fully connected layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affine {
     /// Number of outputs.
     pub units: usize,
+    /// Initial weights, if not the job's.
+    #[serde(default)]
+    pub init: Option<Init>,
+}
+
+impl Affine {
+    /// A layer of so many outputs.
+    pub fn of(units: usize) -> Self {
+        Self { units, init: None }
+    }
 }
 
 impl LayerKind for Affine {
@@ -28,18 +40,20 @@ impl LayerKind for Affine {
         name: "affine",
         aliases: &["linear", "dense"],
         doc: "Fully connected: y = x·W + b, with W [inputs, units] and b [units].",
-        fields: &[Field::required("units", Kind::Count { min: 1, max: 1 << 20 }, "number of outputs")],
+        fields: &[Field::required("units", Kind::Count { min: 1, max: 1 << 20 }, "number of outputs"), init::FIELD],
     };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
-        let too_large = || LayerError {
-            field: Some("units"),
-            detail: format!("{} units on an input of shape {input} give more weights than can be counted", self.units),
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        let shape = input.shape();
+        let too_large = || {
+            let detail =
+                format!("{} units on an input of shape {shape} give more weights than can be counted", self.units);
+            LayerError::at("units", detail)
         };
-        let inputs = input.checked_len().ok_or_else(too_large)?;
+        let inputs = shape.checked_len().ok_or_else(too_large)?;
         // Twice the weights must be countable too: a step is that many operations.
         inputs.checked_mul(self.units).and_then(|weights| weights.checked_mul(16)).ok_or_else(too_large)?;
-        Ok(Box::new(AffineLayer::new(inputs, self.units)))
+        Ok(Box::new(AffineLayer::new(inputs, self.units, Storage::following(input, self.units), self.init.clone())))
     }
 }
 
@@ -47,20 +61,20 @@ impl LayerKind for Affine {
 struct AffineLayer {
     inputs: usize,
     units: usize,
-    output: Shape,
+    output: Form,
     parameters: [Parameter; 2],
 }
 
 impl AffineLayer {
-    fn new(inputs: usize, units: usize) -> Self {
+    fn new(inputs: usize, units: usize, storage: Storage, init: Option<Init>) -> Self {
         let weight = Role::Weight { fan_in: inputs, fan_out: units };
         Self {
             inputs,
             units,
-            output: Shape::new(&[units]),
+            output: Form::planar(Shape::new(&[units])),
             parameters: [
-                Parameter { name: "W", shape: Shape::new(&[inputs, units]), role: weight },
-                Parameter { name: "b", shape: Shape::new(&[units]), role: Role::Bias },
+                Parameter { storage, init, ..Parameter::of("W", Shape::new(&[inputs, units]), weight) },
+                Parameter::biases(units),
             ],
         }
     }
@@ -71,7 +85,7 @@ impl AffineLayer {
 }
 
 impl Layer for AffineLayer {
-    fn output(&self) -> &Shape {
+    fn output(&self) -> &Form {
         &self.output
     }
 
@@ -83,9 +97,13 @@ impl Layer for AffineLayer {
         2 * self.weights()
     }
 
-    fn forward(&self, parameters: &[f32], x: &[f32], y: &mut [f32]) {
+    fn likes_many_rows(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let n = x.len() / self.inputs;
-        let (w, b) = parameters.split_at(self.weights());
+        let (w, b) = at.parameters.split_at(self.weights());
         for row in y.chunks_exact_mut(self.units) {
             row.copy_from_slice(b);
         }
@@ -94,17 +112,17 @@ impl Layer for AffineLayer {
         matmul(Into::Add, y, self.units, x, w);
     }
 
-    fn backward(&self, parameters: &[f32], _x: &[f32], _y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
         let n = dy.len() / self.units;
-        let w = View::rows(parameters, self.inputs, self.units, self.units); // [I, O]
+        let w = View::rows(at.parameters, self.inputs, self.units, self.units); // [I, O]
         let dy = View::rows(dy, n, self.units, self.units); // [N, O]
         matmul(Into::Replace, dx, self.inputs, dy, w.transposed());
     }
 
-    fn gradient(&self, range: Range<usize>, pieces: Pieces<'_>, gradient: &mut [f32]) {
+    fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
         if range.start >= self.weights() {
             gradient.fill(0.0);
-            for (_, dy) in pieces {
+            for (_, dy) in batch.pieces() {
                 for row in dy.chunks_exact(self.units) {
                     for (sum, value) in gradient.iter_mut().zip(row) {
                         *sum += value;
@@ -114,7 +132,7 @@ impl Layer for AffineLayer {
             return;
         }
         let (first, rows) = (range.start / self.units, range.len() / self.units);
-        for (i, (x, dy)) in pieces.enumerate() {
+        for (i, (x, dy)) in batch.pieces().enumerate() {
             let n = dy.len() / self.units;
             let x = View::rows(&x[first..], n, rows, self.inputs); // [N, rows of I]
             let dy = View::rows(dy, n, self.units, self.units); // [N, O]
@@ -134,8 +152,8 @@ impl Layer for AffineLayer {
         tiles
     }
 
-    fn reference(&self, parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64> {
-        let (w, b) = parameters.split_at(self.weights());
+    fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
+        let (w, b) = at.parameters.split_at(self.weights());
         let w = ArrayView2::from_shape((self.inputs, self.units), w).expect("the network gives W its size");
         x.dot(&w) + ArrayView1::from(b)
     }
@@ -143,7 +161,7 @@ impl Layer for AffineLayer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LayerSpec;
+    use super::super::{LayerSpec, Pass};
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
     use proptest::prelude::*;
@@ -151,11 +169,12 @@ mod tests {
     #[test]
     fn the_book_example() {
         // §5.6.2: X·W + B with two samples; the gradient of b is the column sum of dy.
-        let layer = AffineLayer::new(3, 2);
+        let layer = AffineLayer::new(3, 2, Storage::Plain, None);
         let parameters = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5];
         let x = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0];
         let mut y = [0.0; 4];
-        layer.forward(&parameters, &x, &mut y);
+        let at = Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0 };
+        layer.forward(&at, &mut [], &x, &mut y);
         assert_eq!(y, [11.5, 13.5, 8.5, 9.5]);
     }
 
@@ -163,7 +182,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn agrees_with_finite_differences(inputs in 1usize..20, units in 1usize..20, n in 1usize..9, seed: u64) {
-            let network = [LayerSpec::Affine(Affine { units })];
+            let network = [LayerSpec::Affine(Affine::of(units))];
             assert_forward_agrees(&network, &Shape::new(&[inputs]), n, seed);
             assert_gradients_agree(&network, &Shape::new(&[inputs]), n, seed);
         }
@@ -171,14 +190,14 @@ mod tests {
 
     #[test]
     fn weights_beyond_counting_are_an_error() {
-        let error = Affine { units: 1 << 20 }.build(&Shape::new(&[1 << 40])).expect_err("2^60 weights");
+        let error = Affine::of(1 << 20).build(&Form::planar(Shape::new(&[1 << 40]))).expect_err("2^60 weights");
         assert_eq!(error.field, Some("units"));
     }
 
     #[test]
     fn tiles_cover_every_parameter_once() {
         for (inputs, units) in [(784, 50), (1, 1), (3, 100_000), (7, 8193)] {
-            let layer = AffineLayer::new(inputs, units);
+            let layer = AffineLayer::new(inputs, units, Storage::Plain, None);
             let mut next = 0;
             for tile in layer.gradient_tiles() {
                 assert_eq!(tile.start, next);

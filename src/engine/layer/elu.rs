@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::{Bound, Entry, Field, Kind};
-use crate::engine::shape::Shape;
+use crate::engine::form::Form;
 
 /// Spec of the activation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl LayerKind for Elu {
         )],
     };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         Ok(Elementwise::boxed(self, input))
     }
 }
@@ -55,6 +55,7 @@ mod tests {
     use super::super::LayerSpec;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::shape::Shape;
 
     #[test]
     fn agrees_with_finite_differences() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
-use crate::engine::shape::Shape;
+use crate::engine::form::Form;
 
 /// Spec of the activation; it has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Identity {}
 impl LayerKind for Identity {
     const ENTRY: Entry = Entry { name: "identity", aliases: &[], doc: "Identity: y = x.", fields: &[] };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         Ok(Elementwise::boxed(self, input))
     }
 }
@@ -41,6 +41,7 @@ mod tests {
     use super::super::LayerSpec;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::shape::Shape;
 
     #[test]
     fn agrees_with_finite_differences() {

@@ -1,7 +1,8 @@
 //! The layers: one file each, one line in the registry below.
 //!
 //! A layer is stateless: it knows its sizes, and is given its parameters and the buffers to work on. `x` and `y` hold
-//! any number of samples, one after the other; a layer finds the number from their lengths.
+//! any number of samples, one after the other; a layer finds the number from their lengths. How the values of a sample
+//! lie is its [`Form`].
 
 use std::fmt;
 use std::ops::Range;
@@ -10,25 +11,39 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::describe::Entry;
-use super::shape::Shape;
-use super::shard::Pieces;
+use super::form::Form;
+use super::segment::Batch;
 
 mod activation;
 pub mod affine;
+pub mod avg_pool2d;
+pub mod batch_norm;
+pub mod conv2d;
+pub mod dropout;
 pub mod elu;
+pub mod flatten;
 pub mod gelu;
+pub mod global_avg_pool;
 pub mod identity;
 pub mod leaky_relu;
+pub mod max_pool2d;
+mod parameter;
 pub mod relu;
+pub(super) mod reorder;
 pub mod sigmoid;
 pub mod silu;
+pub mod softmax;
 pub mod softplus;
+pub mod step;
 pub mod tanh;
+pub mod window;
 
-/// A layer at work, built for one input shape.
+pub use parameter::{Parameter, Role, Storage};
+
+/// A layer at work, built for one input form.
 pub trait Layer: fmt::Debug + Send + Sync {
-    /// Shape of one output sample.
-    fn output(&self) -> &Shape;
+    /// Shape of one output sample, and how it lies in memory.
+    fn output(&self) -> &Form;
 
     /// Its parameters, in the order in which they lie in its range of the flat buffer.
     fn parameters(&self) -> &[Parameter] {
@@ -38,17 +53,38 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Floating-point operations of one sample's forward pass, about.
     fn flops(&self) -> usize;
 
+    /// The memory it needs besides inputs and outputs.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
+
+    /// Whether many rows at once are much cheaper than one by one, as where large weights are read once for all rows.
+    fn likes_many_rows(&self) -> bool {
+        false
+    }
+
+    /// Brings the parameters into the form that [`backward`](Self::backward) works with; done once after each update.
+    fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
+        let _ = (parameters, prepared);
+    }
+
     /// `y = f(x)`.
-    fn forward(&self, parameters: &[f32], x: &[f32], y: &mut [f32]);
+    fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]);
 
     /// From `dy = ∂L/∂y`, `dx = ∂L/∂x`; `x` and `y` are those of [`forward`](Self::forward).
-    fn backward(&self, parameters: &[f32], x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]);
+    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], pass: Backward<'_>);
 
-    /// Writes `∂L/∂parameters` over the whole batch for the part `range` of this layer's parameters.
+    /// Adds `∂L/∂parameters` over some rows to `partial`, for a layer that asks for [partial gradients](Memory::partial).
+    fn accumulate(&self, scratch: &mut [f32], x: &[f32], dy: &[f32], partial: &mut [f32]) {
+        let _ = (scratch, x, dy, partial);
+    }
+
+    /// Writes `∂L/∂parameters` over the whole batch for the part `range` of this layer's parameters; of a running
+    /// statistic, what the batch shows.
     ///
     /// The pieces of the batch come in index order and are added in that order.
-    fn gradient(&self, range: Range<usize>, pieces: Pieces<'_>, gradient: &mut [f32]) {
-        let _ = (range, pieces, gradient);
+    fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
+        let _ = (range, batch, gradient);
         unreachable!("{self:?} has no parameters");
     }
 
@@ -57,34 +93,114 @@ pub trait Layer: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Set where one row's output depends on the whole batch.
+    fn collective(&self) -> Option<&dyn Collective> {
+        None
+    }
+
     /// The forward pass by the book's formula in `f64`, slow and plain: the oracle of gradient checks and of
-    /// [`forward`](Self::forward). `x` and the result are `[N, …]` flattened to two axes.
-    fn reference(&self, parameters: &[f64], x: ArrayView2<'_, f64>) -> Array2<f64>;
+    /// [`forward`](Self::forward). `x` and the result are `[N, …]` flattened to two axes, a whole batch.
+    fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64>;
 }
 
-/// One parameter tensor of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
-    /// `W` or `b`; the network adds the number: `W1`, `b1`.
-    pub name: &'static str,
-    /// Its axes.
-    pub shape: Shape,
-    /// How it starts.
-    pub role: Role,
+/// A layer whose outputs depend on the whole batch while it trains, through sums over its rows.
+///
+/// The batch comes in shards: each shard is measured, the measures are combined in index order, and only then do the
+/// rows go on; and so on the way back.
+pub trait Collective: Sync {
+    /// Numbers of a shard's measure.
+    fn measure_len(&self) -> usize;
+
+    /// Measures the rows of a shard.
+    fn measure(&self, x: &[f32], measure: &mut [f64]);
+
+    /// Combines the measures of all shards, given with their number of rows, in index order.
+    fn combine(&self, shards: &mut dyn Iterator<Item = (usize, &[f64])>, whole: &mut [f64]);
+
+    /// `y = f(x)` for some rows of a batch whose measure is known.
+    fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]);
+
+    /// The sums over some rows that their gradients will need.
+    fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
+
+    /// From `dy`, `dx` for some rows of a batch of `rows` rows whose measures are known.
+    fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]);
 }
 
-/// What a parameter is to initialisation and weight decay.
+/// What is known of a whole batch at a [`Collective`] layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Its rows.
+    pub rows: usize,
+    /// Its combined measure.
+    pub whole: &'a [f64],
+    /// The sums of its backward measures.
+    pub sums: &'a [f64],
+}
+
+/// What a layer's backward pass reads and writes.
+#[derive(Debug)]
+pub struct Backward<'a> {
+    /// Its inputs.
+    pub x: &'a [f32],
+    /// Its outputs.
+    pub y: &'a [f32],
+    /// Gradient of its outputs.
+    pub dy: &'a [f32],
+    /// Gradient of its inputs, to be written.
+    pub dx: &'a mut [f32],
+}
+
+/// Memory of a layer, in values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Of its [prepared](Layer::prepare) parameters.
+    pub prepared: usize,
+    /// Of a pass, for anything; nothing in it lasts.
+    pub scratch: usize,
+    /// Of a shard's part of the gradient, for a layer whose gradient is cheapest while its rows are at hand; 0 for one
+    /// that works its gradient out over the whole batch.
+    pub partial: usize,
+}
+
+/// What a pass works with besides the values.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The layer's parameters.
+    pub parameters: &'a [f32],
+    /// The same, [prepared](Layer::prepare).
+    pub prepared: &'a [f32],
+    /// Whether it trains.
+    pub pass: Pass,
+    /// The layer's index in the network.
+    pub layer: usize,
+    /// The first row's index in its batch.
+    pub first_row: usize,
+}
+
+/// Whether a pass trains, and what its random draws depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Weights between `fan_in` inputs and `fan_out` outputs: random at the start, decayed.
-    Weight {
-        /// Inputs of one output unit.
-        fan_in: usize,
-        /// Outputs of one input unit.
-        fan_out: usize,
+pub enum Pass {
+    /// It predicts: running statistics, no dropout.
+    Infer,
+    /// It trains.
+    Train {
+        /// The job's seed.
+        seed: u64,
+        /// The mini-batch.
+        step: u64,
     },
-    /// Biases: zero at the start, never decayed.
-    Bias,
+}
+
+/// What a [reference](Layer::reference) pass works with besides the values.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// The layer's parameters.
+    pub parameters: &'a [f64],
+    /// Whether it trains.
+    pub pass: Pass,
+    /// The layer's index in the network.
+    pub layer: usize,
 }
 
 /// Why a layer cannot stand where the spec puts it.
@@ -102,8 +218,23 @@ trait LayerKind {
     /// Name, fields and words.
     const ENTRY: Entry;
 
-    /// The layer for inputs of this shape.
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError>;
+    /// Whether images must come with the channels of a pixel together.
+    const INTERLEAVED: bool = false;
+
+    /// The layer for inputs of this form.
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError>;
+}
+
+impl LayerError {
+    /// A fault of the layer as a whole.
+    fn new(detail: impl Into<String>) -> Self {
+        Self { field: None, detail: detail.into() }
+    }
+
+    /// A fault of a field.
+    fn at(field: &'static str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field), detail: detail.into() }
+    }
 }
 
 /// Makes the enum of layer specs and its registry from one line a layer.
@@ -120,12 +251,17 @@ macro_rules! registry {
         }
 
         impl LayerSpec {
-            /// The layer for inputs of this shape.
+            /// The layer for inputs of this form.
             ///
             /// # Errors
             /// If it cannot take them.
-            pub fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+            pub fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
                 match self { $(Self::$variant(spec) => spec.build(input),)+ }
+            }
+
+            /// Whether images must come with the channels of a pixel together.
+            pub(super) fn wants_interleaved(&self) -> bool {
+                match self { $(Self::$variant(_) => $module::$variant::INTERLEAVED,)+ }
             }
 
             /// Its canonical name.
@@ -143,6 +279,15 @@ macro_rules! registry {
 
 registry! {
     Affine => affine,
+    Conv2d => conv2d,
+    MaxPool2d => max_pool2d,
+    AvgPool2d => avg_pool2d,
+    GlobalAvgPool => global_avg_pool,
+    BatchNorm => batch_norm,
+    Dropout => dropout,
+    Flatten => flatten,
+    Softmax => softmax,
+    Step => step,
     Relu => relu,
     LeakyRelu => leaky_relu,
     Elu => elu,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
-use crate::engine::shape::Shape;
+use crate::engine::form::Form;
 
 /// Spec of the activation; it has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ impl LayerKind for Relu {
     const ENTRY: Entry =
         Entry { name: "relu", aliases: &[], doc: "Rectified linear unit: y = max(0, x).", fields: &[] };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         Ok(Elementwise::boxed(self, input))
     }
 }
@@ -42,6 +42,7 @@ mod tests {
     use super::super::LayerSpec;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::shape::Shape;
 
     #[test]
     fn agrees_with_finite_differences() {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
+use crate::engine::form::Form;
 use crate::engine::math;
-use crate::engine::shape::Shape;
 
 /// Spec of the activation; it has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ impl LayerKind for Sigmoid {
         fields: &[],
     };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         Ok(Elementwise::boxed(self, input))
     }
 }
@@ -47,6 +47,7 @@ mod tests {
     use super::super::LayerSpec;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::shape::Shape;
 
     #[test]
     fn agrees_with_finite_differences() {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
+use crate::engine::form::Form;
 use crate::engine::math;
-use crate::engine::shape::Shape;
 
 /// Spec of the activation; it has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ impl LayerKind for Softplus {
     const ENTRY: Entry =
         Entry { name: "softplus", aliases: &[], doc: "Smooth rectifier: y = ln(1 + exp(x)).", fields: &[] };
 
-    fn build(&self, input: &Shape) -> Result<Box<dyn Layer>, LayerError> {
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         Ok(Elementwise::boxed(self, input))
     }
 }
@@ -44,6 +44,7 @@ mod tests {
     use super::super::LayerSpec;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::shape::Shape;
 
     #[test]
     fn agrees_with_finite_differences() {

@@ -31,6 +31,10 @@ impl Loss for BinaryCrossEntropy {
         Outputs::one_for_two(classes)
     }
 
+    fn built_in(&self) -> Option<&'static str> {
+        Some("sigmoid")
+    }
+
     fn row_loss(&self, outputs: &[f32], label: u16) -> f64 {
         let losses = outputs.iter().enumerate().map(|(k, &z)| {
             let (z, t) = (f64::from(z), f64::from(target(k, outputs.len(), label)));

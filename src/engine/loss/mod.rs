@@ -23,6 +23,11 @@ pub trait Loss: fmt::Debug + Send + Sync {
     /// How many outputs the last layer may have, to tell `classes` classes apart.
     fn outputs(&self, classes: usize) -> Outputs;
 
+    /// The activation that the loss does itself, so that the last layer must not.
+    fn built_in(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Loss of one row.
     fn row_loss(&self, outputs: &[f32], label: u16) -> f64;
 

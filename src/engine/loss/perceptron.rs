@@ -42,6 +42,10 @@ impl Loss for Perceptron {
         if classes == 2 { Outputs::One } else { Outputs::Unfit { classes, needed: "exactly two classes" } }
     }
 
+    fn built_in(&self) -> Option<&'static str> {
+        Some("step")
+    }
+
     fn row_loss(&self, outputs: &[f32], label: u16) -> f64 {
         criterion(f64::from(outputs[0]), label)
     }

@@ -64,6 +64,10 @@ impl Loss for SoftmaxCrossEntropy {
         Outputs::PerClass(classes)
     }
 
+    fn built_in(&self) -> Option<&'static str> {
+        Some("softmax")
+    }
+
     fn row_loss(&self, outputs: &[f32], label: u16) -> f64 {
         let largest = largest(outputs);
         let sum = outputs.iter().map(|y| exp(y - largest)).sum();

@@ -9,7 +9,7 @@ use super::perceptron::Perceptron;
 use super::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::*;
 use crate::engine::describe::example;
-use crate::engine::gradient_check;
+use crate::engine::gradient_check::{self, Case};
 use crate::engine::init::{Init, Std};
 use crate::engine::layer::{LayerSpec, affine::Affine, tanh::Tanh};
 use crate::engine::network::Network;
@@ -89,18 +89,15 @@ proptest! {
 #[test]
 fn whole_networks_backpropagate_every_loss() {
     for (loss, width, classes) in cases() {
-        let layers = [
-            LayerSpec::Affine(Affine { units: 6 }),
-            LayerSpec::Tanh(Tanh {}),
-            LayerSpec::Affine(Affine { units: width }),
-        ];
+        let layers = [LayerSpec::Affine(Affine::of(6)), LayerSpec::Tanh(Tanh {}), LayerSpec::Affine(Affine::of(width))];
         let network = Network::build(&Shape::new(&[4]), &layers).expect("a sound network");
         let parameters = network.init(&Init::Std(Std { std: 0.5 }), 3);
         let mut rng = Rng::new(3, Purpose::GradientCheck, 0, 0);
         let x: Vec<f32> = (0..40 * 4).map(|_| rng.normal() as f32).collect();
         // Mostly the first class: where as many samples are wrong one way as the other, the perceptron's gradients cancel.
         let labels: Vec<u16> = (0..40).map(|i| if i < 25 { 0 } else { i % classes as u16 }).collect();
-        for error in gradient_check::check(&network, loss, &parameters, &x, &labels) {
+        let case = Case { parameters: &parameters, x: &x, labels: &labels, most_values: usize::MAX, seed: 3 };
+        for error in gradient_check::check(&network, loss, case) {
             assert!(error.relative_error < 1e-4, "{loss:?} with {width} outputs: {error:?}");
         }
     }

@@ -5,8 +5,13 @@ use super::super::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::super::optimizer::{adam::Adam, momentum::Momentum, sgd::Sgd};
 use super::super::samples::Inputs;
 use super::super::shape::Shape;
+use super::early_stopping::Monitor;
+use super::pace::total_steps;
 use super::*;
+use crate::engine::checkpoint::Checkpoint;
 use crate::engine::init::He;
+use crate::engine::network::Network;
+use crate::engine::rng::{Purpose, Rng};
 
 /// Two noisy clouds a class around distinct centres.
 struct Clouds {
@@ -36,15 +41,77 @@ impl Clouds {
 
 fn network() -> Network {
     let specs = [
-        LayerSpec::Affine(Affine { units: 33 }),
+        LayerSpec::Affine(Affine::of(33)),
         LayerSpec::Relu(Relu {}),
-        LayerSpec::Affine(Affine { units: 17 }),
+        LayerSpec::Affine(Affine::of(17)),
         LayerSpec::Tanh(Tanh {}),
-        LayerSpec::Affine(Affine { units: 9 }),
+        LayerSpec::Affine(Affine::of(9)),
         LayerSpec::Sigmoid(Sigmoid {}),
-        LayerSpec::Affine(Affine { units: 3 }),
+        LayerSpec::Affine(Affine::of(3)),
     ];
     Network::build(&Shape::new(&[12]), &specs).expect("a sound network")
+}
+
+/// Every kind of layer that works otherwise than value by value, with segments between them.
+fn convolutional() -> Network {
+    let specs = serde_json::json!([
+        {"type": "conv2d", "filters": 5, "kernel": 3, "stride": 1, "padding": 1},
+        {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-5}, {"type": "relu"},
+        {"type": "max_pool2d", "kernel": 2, "stride": null, "padding": 0},
+        {"type": "conv2d", "filters": 17, "kernel": [1, 2], "stride": 1, "padding": "same"}, {"type": "gelu"},
+        {"type": "avg_pool2d", "kernel": 2, "stride": 1, "padding": 1},
+        {"type": "dropout", "rate": 0.2}, {"type": "flatten"},
+        {"type": "batch_norm", "momentum": 0.5, "epsilon": 1e-5},
+        {"type": "affine", "units": 20}, {"type": "tanh"}, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3},
+        {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3}, {"type": "dropout", "rate": 0.1},
+        {"type": "affine", "units": 3},
+    ]);
+    let specs: Vec<LayerSpec> = serde_json::from_value(with_init(specs)).expect("layers");
+    Network::build(&Shape::new(&[1, 3, 4]), &specs).expect("a sound network")
+}
+
+/// What the checks of a job spec fill in.
+fn with_init(mut specs: serde_json::Value) -> serde_json::Value {
+    for spec in specs.as_array_mut().expect("a list") {
+        if spec["type"] == "conv2d" || spec["type"] == "affine" {
+            spec["init"] = serde_json::Value::Null;
+        }
+    }
+    specs
+}
+
+/// All that a job may ask for at once.
+fn everything(optimizer: OptimizerSpec) -> Settings {
+    Settings {
+        schedule: Some(
+            serde_json::from_value(serde_json::json!({"type": "cosine", "warmup_epochs": 1, "final_factor": 0.1}))
+                .expect("a schedule"),
+        ),
+        gradient_clip: Some(
+            serde_json::from_value(serde_json::json!({"type": "norm", "max_norm": 1.0})).expect("a clip"),
+        ),
+        validation_fraction: 0.1,
+        early_stopping: Some(EarlyStopping {
+            monitor: Monitor::ValidationLoss,
+            patience: 50,
+            min_delta: 0.0,
+            restore_best: true,
+        }),
+        augment: Some(
+            serde_json::from_value(
+                serde_json::json!({"shift": 1, "rotate": 10.0, "scale": 0.1, "elastic": 0.5, "elastic_sigma": 4.0}),
+            )
+            .expect("an augmentation"),
+        ),
+        ..settings(optimizer)
+    }
+}
+
+/// What is trained in the tests of what holds of every training.
+fn trainings() -> Vec<(Network, Settings)> {
+    let plain = optimizers().into_iter().map(|optimizer| (network(), settings(optimizer)));
+    let [_, momentum, adam] = optimizers();
+    plain.chain([(convolutional(), settings(momentum)), (convolutional(), everything(adam))]).collect()
 }
 
 fn settings(optimizer: OptimizerSpec) -> Settings {
@@ -52,10 +119,16 @@ fn settings(optimizer: OptimizerSpec) -> Settings {
         init: Init::He(He {}),
         loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
         optimizer,
+        schedule: None,
+        gradient_clip: None,
         weight_decay: 1e-4,
         batch_size: 70,
-        epochs: 12,
+        length: Length::Epochs(12),
         seed: 3,
+        validation_fraction: 0.0,
+        early_stopping: None,
+        augment: None,
+        diagnostics: true,
     }
 }
 
@@ -102,9 +175,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn thread_count_never_changes_a_bit() {
-    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
-    for optimizer in optimizers() {
-        let settings = settings(optimizer);
+    let (train, test) = (Clouds::new(301, 0), Clouds::new(50, 1));
+    for (network, settings) in trainings() {
         let results = [1, 2, 3, 7].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| {
@@ -116,23 +188,23 @@ fn thread_count_never_changes_a_bit() {
             })
         });
         for other in &results[1..] {
-            assert!(results[0] == *other, "{:?}", settings.optimizer);
+            assert!(results[0] == *other, "{:?}", settings);
         }
     }
 }
 
 #[test]
 fn resuming_is_exact_at_every_step() {
-    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
-    for optimizer in optimizers() {
-        let settings = settings(optimizer);
+    let (train, test) = (Clouds::new(301, 0), Clouds::new(50, 1));
+    for (network, settings) in trainings() {
         let data = Data { train: train.samples(), test: test.samples() };
         let mut whole = Script::default();
         let mut control = Trainer::new(&network, &settings, data);
         control.run(&mut whole);
-        assert_eq!(total_steps(&settings, 301), 60);
+        let total = total_steps(&settings, 301);
+        assert!([48, 60].contains(&total), "{total}");
         let (mut events, mut state) = (Vec::new(), None::<Vec<u8>>);
-        for stop in (1..60).chain([1000]) {
+        for stop in (1..total).chain([1000]) {
             let mut trainer = match state.take() {
                 None => Trainer::new(&network, &settings, data),
                 Some(bytes) => {
@@ -156,6 +228,72 @@ fn resuming_is_exact_at_every_step() {
 }
 
 #[test]
+fn early_stopping_ends_with_the_best_weights() {
+    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
+    let [_, _, adam] = optimizers();
+    let rule = EarlyStopping { monitor: Monitor::ValidationLoss, patience: 3, min_delta: 0.0, restore_best: true };
+    let settings = Settings {
+        validation_fraction: 0.3,
+        early_stopping: Some(rule),
+        length: Length::Epochs(500),
+        ..settings(adam)
+    };
+    let mut trainer = Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() });
+    let mut script = Script::default();
+    assert_eq!(trainer.run(&mut script), Outcome::EarlyStopped);
+    let losses: Vec<_> = script
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            TrainEvent::Epoch { validation, test, .. } => {
+                Some((validation.expect("held out").mean_loss(), test.mean_loss()))
+            }
+            _ => None,
+        })
+        .collect();
+    let best = losses.iter().min_by(|a, b| a.0.partial_cmp(&b.0).expect("finite")).expect("epochs");
+    assert_eq!(losses.iter().position(|l| l == best), Some(losses.len() - 4), "three epochs after the best one");
+    assert_eq!(trainer.evaluate(test.samples()).mean_loss(), best.1);
+}
+
+#[test]
+fn training_may_be_cut_short_in_the_middle_of_an_epoch() {
+    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
+    let [sgd, ..] = optimizers();
+    let settings = Settings { length: Length::Steps(7), ..settings(sgd) };
+    let mut script = Script::default();
+    let mut trainer = Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() });
+    assert_eq!(trainer.run(&mut script), Outcome::Completed);
+    let epochs = script.events.iter().filter(|event| matches!(event, TrainEvent::Epoch { .. })).count();
+    assert_eq!((trainer.step(), epochs), (7, 2));
+}
+
+#[test]
+fn looks_inside_say_what_is_there() {
+    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), convolutional());
+    let [_, _, adam] = optimizers();
+    let settings = Settings { length: Length::Epochs(2), ..settings(adam) };
+    let mut script = Script::default();
+    Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
+    let looks: Vec<_> = script
+        .events
+        .iter()
+        .filter_map(|event| if let TrainEvent::Diagnostics(look) = event { Some(look) } else { None })
+        .collect();
+    assert_eq!(looks.len(), 2);
+    let look = looks[1];
+    let layers: Vec<_> = look.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(layers[..3], ["conv2d", "batch_norm", "relu"]);
+    // What a batch normalisation gives has mean β and deviation γ, which start at 0 and 1.
+    let normalised = &look.layers[1].activations;
+    assert!(normalised.mean.abs() < 0.2 && (normalised.std - 1.0).abs() < 0.2, "{normalised:?}");
+    assert!(look.layers[2].activations.min == 0.0);
+    let weights = &look.layers[0].parameters[0];
+    assert!(weights.gradient_norm > 0.0 && weights.update_norm > 0.0 && weights.update_norm < weights.norm);
+    assert_eq!(look.filters.as_ref().expect("a convolution").shape, Shape::new(&[5, 1, 3, 3]));
+}
+
+#[test]
 fn saving_does_not_disturb() {
     let (train, test, network) = (Clouds::new(100, 0), Clouds::new(50, 1), network());
     let settings = settings(OptimizerSpec::Sgd(Sgd { learning_rate: 0.5 }));
@@ -173,7 +311,7 @@ fn saving_does_not_disturb() {
 fn every_optimizer_learns() {
     let (train, test, network) = (Clouds::new(600, 0), Clouds::new(150, 1), network());
     for optimizer in optimizers() {
-        let settings = Settings { epochs: 40, ..settings(optimizer) };
+        let settings = Settings { length: Length::Epochs(40), ..settings(optimizer) };
         let data = Data { train: train.samples(), test: test.samples() };
         let mut trainer = Trainer::new(&network, &settings, data);
         trainer.run(&mut Script::default());
@@ -185,13 +323,14 @@ fn every_optimizer_learns() {
 #[test]
 fn events_add_up() {
     let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
-    let settings = Settings { epochs: 90, ..settings(OptimizerSpec::Sgd(Sgd { learning_rate: 0.1 })) };
+    let settings = Settings { length: Length::Epochs(90), ..settings(OptimizerSpec::Sgd(Sgd { learning_rate: 0.1 })) };
     let mut script = Script::default();
     Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
     let (mut windows, mut epochs) = (Score::default(), Score::default());
     for event in &script.events {
         match event {
             TrainEvent::Metrics { window, .. } => windows.add(*window),
+            TrainEvent::Diagnostics(_) => {}
             TrainEvent::Epoch { train, test, .. } => {
                 epochs.add(*train);
                 assert_eq!((train.samples, test.samples), (301, 50));
@@ -205,7 +344,8 @@ fn events_add_up() {
 #[test]
 fn a_diverging_training_stops_before_its_weights_are_spoiled() {
     let (train, test, network) = (Clouds::new(100, 0), Clouds::new(50, 1), network());
-    let settings = Settings { epochs: 200, ..settings(OptimizerSpec::Sgd(Sgd { learning_rate: 1000.0 })) };
+    let settings =
+        Settings { length: Length::Epochs(200), ..settings(OptimizerSpec::Sgd(Sgd { learning_rate: 1000.0 })) };
     let settings = Settings { weight_decay: 1.0, ..settings };
     let mut trainer = Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() });
     let outcome = trainer.run(&mut Script::default());

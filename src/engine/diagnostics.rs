@@ -1,0 +1,194 @@
+//! A look inside a network while it trains, *Deep Learning from Scratch* §6.2 (distributions of activations): which values
+//! flow, which units are dead, how large gradients and updates are.
+//!
+//! It reads what the last mini-batch left behind, so it costs no pass of its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::Role;
+use super::network::Network;
+use super::shape::Shape;
+use super::step::Workspace;
+
+/// Bins of a histogram.
+const BINS: usize = 32;
+/// Values of a level that a histogram is made of: the first ones of the batch.
+const VALUES: usize = 1 << 16;
+/// Most filters that are shown, and most values of one.
+const FILTERS: usize = 64;
+const FILTER_VALUES: usize = 1 << 8;
+
+/// What there is to see after a mini-batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// Mini-batches done.
+    pub step: u64,
+    /// The epoch that ended, from 1.
+    pub epoch: u64,
+    /// The layers, as in the spec.
+    pub layers: Vec<LayerLook>,
+    /// The filters of the first layer that has some.
+    pub filters: Option<Filters>,
+}
+
+/// What there is to see of a layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerLook {
+    /// Its index in the spec.
+    pub layer: usize,
+    /// Its canonical name.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// Its outputs.
+    pub activations: Histogram,
+    /// Share of its outputs that were exactly zero for every sample: of a rectifier, dead units.
+    pub dead_share: f64,
+    /// Its parameters.
+    pub parameters: Vec<TensorLook>,
+}
+
+/// What there is to see of a parameter tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TensorLook {
+    /// `W1`, `b1`, …
+    pub name: String,
+    /// Its values.
+    pub values: Histogram,
+    /// √Σ of its squared values.
+    pub norm: f64,
+    /// The same of its gradient; 0 of a running statistic.
+    pub gradient_norm: f64,
+    /// The same of its last change.
+    pub update_norm: f64,
+}
+
+/// Numbers of values in equal bins from the least to the greatest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The least value.
+    pub min: f32,
+    /// The greatest.
+    pub max: f32,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub std: f64,
+    /// How many lie in each bin.
+    pub counts: Vec<u32>,
+}
+
+/// The filters of a convolution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Filters {
+    /// `W1`, …
+    pub name: String,
+    /// `[filters, channels, height, width]`; of many filters the first ones.
+    pub shape: Shape,
+    /// Their values.
+    pub values: Vec<f32>,
+}
+
+impl Histogram {
+    /// The histogram of some finite values.
+    fn of(values: &[f32]) -> Self {
+        let (min, max) =
+            values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+        let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
+        let mut counts = vec![0; BINS];
+        let scale = if max > min { BINS as f32 / (max - min) } else { 0.0 };
+        for value in values {
+            counts[(((value - min) * scale) as usize).min(BINS - 1)] += 1;
+        }
+        let or_zero = |v: f32| if v.is_finite() { v } else { 0.0 };
+        Self { min: or_zero(min), max: or_zero(max), mean, std: variance.sqrt(), counts }
+    }
+}
+
+fn norm(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Looks at a network after a mini-batch that changed its parameters from `before` to `after`.
+pub(super) fn look(
+    network: &Network,
+    work: &Workspace,
+    before: &[f32],
+    after: &[f32],
+    (step, epoch): (u64, u64),
+) -> Diagnostics {
+    let summary = network.summary();
+    let layers = (0..network.depth()).filter_map(|index| {
+        let spec = network.spec_index(index)?;
+        let (values, dead_share) = activations(network, work, index + 1);
+        Some(LayerLook {
+            layer: spec,
+            name: summary[spec].name.clone(),
+            activations: Histogram::of(&values),
+            dead_share,
+            parameters: tensors(network, work, before, after, index),
+        })
+    });
+    Diagnostics { step, epoch, layers: layers.collect(), filters: filters(network, after) }
+}
+
+/// Some values of a level, and the share of its places that are zero in all rows.
+fn activations(network: &Network, work: &Workspace, level: usize) -> (Vec<f32>, f64) {
+    let width = network.width(level);
+    let (mut values, mut alive) = (Vec::new(), vec![false; width]);
+    for shard in work.level(level) {
+        values.extend_from_slice(&shard[..shard.len().min(VALUES.saturating_sub(values.len()))]);
+        for row in shard.chunks_exact(width) {
+            for (alive, value) in alive.iter_mut().zip(row) {
+                *alive |= *value != 0.0;
+            }
+        }
+    }
+    let dead = alive.iter().filter(|alive| !**alive).count();
+    (values, dead as f64 / width as f64)
+}
+
+fn tensors(network: &Network, work: &Workspace, before: &[f32], after: &[f32], layer: usize) -> Vec<TensorLook> {
+    let of_layer = network.range(layer);
+    let tensors = network.tensors().iter().filter(|tensor| of_layer.contains(&tensor.range.start));
+    let look = |tensor: &super::network::Tensor| {
+        let range = tensor.range.clone();
+        let trained = !matches!(tensor.role, Role::Statistic { .. });
+        TensorLook {
+            name: tensor.name.clone(),
+            values: Histogram::of(&after[range.clone()]),
+            norm: norm(after[range.clone()].iter().copied()),
+            gradient_norm: if trained { norm(work.gradient[range.clone()].iter().copied()) } else { 0.0 },
+            update_norm: norm(after[range.clone()].iter().zip(&before[range]).map(|(after, before)| after - before)),
+        }
+    };
+    tensors.map(look).collect()
+}
+
+fn filters(network: &Network, parameters: &[f32]) -> Option<Filters> {
+    let tensor = network.tensors().iter().find(|tensor| tensor.shape.axes().len() == 4)?;
+    let &[count, channels, height, width] = tensor.shape.axes() else { return None };
+    let each = channels * height * width;
+    let mut values = tensor.storage.to_file(&parameters[tensor.range.clone()]);
+    let shown = if each > FILTER_VALUES { 0 } else { count.min(FILTERS) };
+    values.truncate(shown * each);
+    let shape = Shape::new(&[shown, channels, height, width]);
+    (shown > 0).then(|| Filters { name: tensor.name.clone(), shape, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_every_value_once() {
+        let values: Vec<f32> = (0..64u8).map(f32::from).collect();
+        let histogram = Histogram::of(&values);
+        assert_eq!((histogram.min, histogram.max, histogram.mean), (0.0, 63.0, 31.5));
+        assert!(histogram.counts.iter().all(|count| (1..=3).contains(count)));
+        assert_eq!(histogram.counts.iter().sum::<u32>(), 64);
+        assert_eq!(Histogram::of(&[2.0; 5]).counts[0], 5);
+        assert_eq!(Histogram::of(&[]).counts.iter().sum::<u32>(), 0);
+    }
+}

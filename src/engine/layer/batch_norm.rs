@@ -1,0 +1,405 @@
+//! Batch normalisation, *Deep Learning from Scratch* §6.3 (S. Ioffe, C. Szegedy, 2015).
+//!
+//! `y = γ·x̂ + β` with `x̂ = (x − μ) / √(σ² + ε)`, channel by channel. `x` is `[N, D]`, where every value is a channel, or
+//! `[N, C, H, W]`; `γ`, `β` and the statistics are `[D]` or `[C]`. While training, `μ` and `σ²` are mean and (biased)
+//! variance over the batch's `m` values of a channel, and the running statistics follow: each step they keep the share
+//! `momentum` of themselves and take the rest from `μ` and the unbiased `σ²·m/(m−1)`, as PyTorch does (its `momentum` is
+//! one less ours). Predictions use the running statistics.
+//!
+//! Backward: `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ/√(σ² + ε) · (dy − dβ/m − x̂·dγ/m)`.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Backward, Collective, Context, Known, Layer, LayerError, LayerKind, Parameter, Pass, Reference, Role, Storage,
+};
+use crate::engine::describe::{Bound, Entry, Field, Kind};
+use crate::engine::form::Form;
+use crate::engine::segment::{Batch, tiles_of};
+use crate::engine::shape::Shape;
+
+/// Spec of a batch normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNorm {
+    /// Share of the running statistics that is kept at each step.
+    pub momentum: f64,
+    /// ε: keeps the divisor from zero.
+    pub epsilon: f64,
+}
+
+impl LayerKind for BatchNorm {
+    const ENTRY: Entry = Entry {
+        name: "batch_norm",
+        aliases: &["batch_normalization", "batch_norm2d", "batch_norm1d"],
+        doc: "Batch normalisation, a channel of an image or a value of a row at a time: γ·(x − mean)/√(variance + ε) + β.",
+        fields: &[
+            Field::optional(
+                "momentum",
+                Kind::Number { min: Bound::Included(0.0), max: Bound::Excluded(1.0) },
+                "0.9",
+                "share of the running statistics that is kept at each step (PyTorch's momentum is 1 − this)",
+            ),
+            Field::optional(
+                "epsilon",
+                Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1.0) },
+                "1e-5",
+                "keeps the divisor from zero",
+            ),
+        ],
+    };
+
+    const INTERLEAVED: bool = true;
+
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        let (channels, storage) = match (input.as_image(), input.shape().axes()) {
+            (Some([channels, ..]), _) => (channels, Storage::Plain),
+            (None, &[channels]) => (channels, Storage::following(input, 1)),
+            _ => {
+                let shape = input.shape();
+                return Err(LayerError::new(format!("an image or a row of values is needed, not shape {shape}")));
+            }
+        };
+        let parameter =
+            |name, role| Parameter { storage: storage.clone(), ..Parameter::of(name, Shape::new(&[channels]), role) };
+        let keep = self.momentum as f32;
+        Ok(Box::new(BatchNormLayer {
+            channels,
+            epsilon: self.epsilon,
+            form: input.clone(),
+            parameters: [
+                parameter("gamma", Role::Scale),
+                parameter("beta", Role::Bias),
+                parameter("running_mean", Role::Statistic { start: 0.0, keep }),
+                parameter("running_var", Role::Statistic { start: 1.0, keep }),
+            ],
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct BatchNormLayer {
+    channels: usize,
+    epsilon: f64,
+    form: Form,
+    parameters: [Parameter; 4],
+}
+
+/// Channels that are worked on at once: a vector or two.
+const LANES: usize = 16;
+
+/// Some channels `first..first + width`, at most [`LANES`].
+#[derive(Debug, Clone, Copy)]
+struct Lanes {
+    first: usize,
+    width: usize,
+}
+
+impl Lanes {
+    /// Calls `each(lane values)` for every pixel of `x`, given as rows of `channels` values.
+    #[inline(always)]
+    fn each<'a>(self, x: &'a [f32], channels: usize) -> impl Iterator<Item = &'a [f32]> {
+        x.chunks_exact(channels).map(move |pixel| &pixel[self.first..self.first + self.width])
+    }
+}
+
+/// Sums in f32 within a run of pixels, and in f64 over the runs: fast, and exact enough for any batch.
+const RUN: usize = 64;
+
+impl BatchNormLayer {
+    fn blocks(&self) -> impl Iterator<Item = Lanes> + use<> {
+        let channels = self.channels;
+        (0..channels).step_by(LANES).map(move |first| Lanes { first, width: LANES.min(channels - first) })
+    }
+
+    /// Sums over all pixels of `value(lane, x)` for some channels.
+    #[inline(always)]
+    fn sums(&self, lanes: Lanes, x: &[f32], value: impl Fn(usize, f32) -> f32) -> [f64; LANES] {
+        let mut total = [0.0; LANES];
+        for run in x.chunks(RUN * self.channels) {
+            let mut sums = [0.0f32; LANES];
+            for pixel in lanes.each(run, self.channels) {
+                for (lane, (sum, &x)) in sums.iter_mut().zip(pixel).enumerate() {
+                    *sum += value(lane, x);
+                }
+            }
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total += f64::from(sum);
+            }
+        }
+        total
+    }
+
+    /// Values of a channel in so many rows.
+    fn per_channel(&self, rows: usize) -> f64 {
+        (rows * self.form.shape().len() / self.channels) as f64
+    }
+
+    fn part<'a>(&self, parameters: &'a [f32], which: usize) -> &'a [f32] {
+        &parameters[which * self.channels..][..self.channels]
+    }
+
+    /// `(x − mean) · scale + shift`, channel by channel.
+    fn normalise(&self, of: impl Fn(usize) -> [f64; 3], x: &[f32], y: &mut [f32]) {
+        for lanes in self.blocks() {
+            let mut table = [[0.0f32; LANES]; 3];
+            for lane in 0..lanes.width {
+                for (row, value) in table.iter_mut().zip(of(lanes.first + lane)) {
+                    row[lane] = value as f32;
+                }
+            }
+            let [mean, scale, shift] = table;
+            for (x, y) in lanes.each(x, self.channels).zip(y.chunks_exact_mut(self.channels)) {
+                let y = &mut y[lanes.first..][..lanes.width];
+                for (lane, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                    *y = (x - mean[lane]) * scale[lane] + shift[lane];
+                }
+            }
+        }
+    }
+}
+
+impl Layer for BatchNormLayer {
+    fn output(&self) -> &Form {
+        &self.form
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn flops(&self) -> usize {
+        self.form.shape().len().saturating_mul(4)
+    }
+
+    fn collective(&self) -> Option<&dyn Collective> {
+        Some(self)
+    }
+
+    /// With the running statistics.
+    fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
+        let [gamma, beta, mean, variance] = [0, 1, 2, 3].map(|which| self.part(at.parameters, which));
+        let of = |c: usize| {
+            let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt();
+            [f64::from(mean[c]), scale, f64::from(beta[c])]
+        };
+        self.normalise(of, x, y);
+    }
+
+    /// With the running statistics, which are constants.
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+        let (gamma, variance) = (self.part(at.parameters, 0), self.part(at.parameters, 3));
+        let of = |c: usize| [0.0, f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt(), 0.0];
+        self.normalise(of, dy, dx);
+    }
+
+    fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
+        let known = batch.known();
+        let count = self.per_channel(known.rows);
+        let (which, first) = (range.start / self.channels, range.start % self.channels);
+        for (c, gradient) in (first..).zip(gradient) {
+            *gradient = match which {
+                0 => known.sums[self.channels + c],
+                1 => known.sums[c],
+                2 => known.whole[c],
+                _ => known.whole[self.channels + c] * count / (count - 1.0).max(1.0),
+            } as f32;
+        }
+    }
+
+    fn gradient_tiles(&self) -> Vec<Range<usize>> {
+        (0..4).flat_map(|which| tiles_of(which * self.channels..(which + 1) * self.channels)).collect()
+    }
+
+    fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
+        let mut y = x.to_owned();
+        let [gamma, beta, mean, variance] =
+            [0, 1, 2, 3].map(|which| &at.parameters[which * self.channels..][..self.channels]);
+        for c in 0..self.channels {
+            let of_channel = || x.indexed_iter().filter(|((_, i), _)| i % self.channels == c).map(|(_, x)| *x);
+            let (mean, variance) = if at.pass == Pass::Infer {
+                (mean[c], variance[c])
+            } else {
+                let count = of_channel().count() as f64;
+                let mean = of_channel().sum::<f64>() / count;
+                (mean, of_channel().map(|x| (x - mean).powi(2)).sum::<f64>() / count)
+            };
+            for ((_, i), y) in y.indexed_iter_mut() {
+                if i % self.channels == c {
+                    *y = gamma[c] * (*y - mean) / (variance + self.epsilon).sqrt() + beta[c];
+                }
+            }
+        }
+        y
+    }
+}
+
+/// A shard's measure is the mean and the sum of squared deviations of each channel; the whole's is mean and variance.
+/// The backward sums are `Σ dy` and `Σ dy·x̂`.
+impl Collective for BatchNormLayer {
+    fn measure_len(&self) -> usize {
+        2 * self.channels
+    }
+
+    fn measure(&self, x: &[f32], measure: &mut [f64]) {
+        let (means, deviations) = measure.split_at_mut(self.channels);
+        let count = (x.len() / self.channels) as f64;
+        for lanes in self.blocks() {
+            let mut center = [0.0f32; LANES];
+            let sums = self.sums(lanes, x, |_, x| x);
+            for lane in 0..lanes.width {
+                means[lanes.first + lane] = sums[lane] / count;
+                center[lane] = (sums[lane] / count) as f32;
+            }
+            // About the rounded mean; the rest is made good below.
+            let squares = self.sums(lanes, x, |lane, x| (x - center[lane]) * (x - center[lane]));
+            for lane in 0..lanes.width {
+                let off = means[lanes.first + lane] - f64::from(center[lane]);
+                deviations[lanes.first + lane] = (squares[lane] - count * off * off).max(0.0);
+            }
+        }
+    }
+
+    /// By T. F. Chan et al., *Updating formulae and a pairwise algorithm for computing sample variances*, 1979.
+    fn combine(&self, shards: &mut dyn Iterator<Item = (usize, &[f64])>, whole: &mut [f64]) {
+        let (means, deviations) = whole.split_at_mut(self.channels);
+        means.fill(0.0);
+        deviations.fill(0.0);
+        let mut count = 0.0;
+        for (rows, measure) in shards {
+            let (other_means, other_deviations) = measure.split_at(self.channels);
+            let other = self.per_channel(rows);
+            let total = count + other;
+            for c in 0..self.channels {
+                let distance = other_means[c] - means[c];
+                means[c] += distance * other / total;
+                deviations[c] += other_deviations[c] + distance * distance * count * other / total;
+            }
+            count = total;
+        }
+        for deviation in deviations {
+            *deviation /= count;
+        }
+    }
+
+    fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
+        let (gamma, beta) = (self.part(parameters, 0), self.part(parameters, 1));
+        let of = |c: usize| {
+            let scale = f64::from(gamma[c]) / (whole[self.channels + c] + self.epsilon).sqrt();
+            [whole[c], scale, f64::from(beta[c])]
+        };
+        self.normalise(of, x, y);
+    }
+
+    fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]) {
+        let (shifts, scales) = sums.split_at_mut(self.channels);
+        for lanes in self.blocks() {
+            let mut mean = [0.0f32; LANES];
+            for lane in 0..lanes.width {
+                mean[lane] = whole[lanes.first + lane] as f32;
+            }
+            let mut totals = [[0.0f64; LANES]; 2];
+            for (x, dy) in x.chunks(RUN * self.channels).zip(dy.chunks(RUN * self.channels)) {
+                let mut run = [[0.0f32; LANES]; 2];
+                for (x, dy) in lanes.each(x, self.channels).zip(lanes.each(dy, self.channels)) {
+                    for (lane, (&x, &dy)) in x.iter().zip(dy).enumerate() {
+                        run[0][lane] += dy;
+                        run[1][lane] += dy * (x - mean[lane]);
+                    }
+                }
+                for (totals, run) in totals.iter_mut().zip(run) {
+                    for (total, sum) in totals.iter_mut().zip(run) {
+                        *total += f64::from(sum);
+                    }
+                }
+            }
+            for lane in 0..lanes.width {
+                let c = lanes.first + lane;
+                shifts[c] = totals[0][lane];
+                scales[c] = totals[1][lane] / (whole[self.channels + c] + self.epsilon).sqrt();
+            }
+        }
+    }
+
+    fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+        let (gamma, count) = (self.part(parameters, 0), self.per_channel(batch.rows));
+        for lanes in self.blocks() {
+            let mut table = [[0.0f32; LANES]; 4];
+            for lane in 0..lanes.width {
+                let c = lanes.first + lane;
+                let root = (batch.whole[self.channels + c] + self.epsilon).sqrt();
+                let factor = f64::from(gamma[c]) / root;
+                // dx = factor · dy − shift − slope · (x − mean)
+                let shift = factor * batch.sums[c] / count;
+                let slope = factor * batch.sums[self.channels + c] / count / root;
+                for (row, value) in table.iter_mut().zip([batch.whole[c], factor, shift, slope]) {
+                    row[lane] = value as f32;
+                }
+            }
+            let [mean, factor, shift, slope] = table;
+            let pixels = lanes.each(x, self.channels).zip(lanes.each(dy, self.channels));
+            for ((x, dy), dx) in pixels.zip(dx.chunks_exact_mut(self.channels)) {
+                let dx = &mut dx[lanes.first..][..lanes.width];
+                for (lane, (dx, (&x, &dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
+                    *dx = factor[lane] * dy - shift[lane] - slope[lane] * (x - mean[lane]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LayerSpec;
+    use super::super::affine::Affine;
+    use super::super::sigmoid::Sigmoid;
+    use super::*;
+    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use proptest::prelude::*;
+
+    const SPEC: BatchNorm = BatchNorm { momentum: 0.9, epsilon: 1e-5 };
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn agrees_with_finite_differences(
+            image in (1usize..20, 1usize..4, 1usize..4), n in 3usize..70, seed: u64,
+        ) {
+            // What follows makes the gradients differ from row to row, else a normalised batch would have none.
+            let network = [LayerSpec::BatchNorm(SPEC), LayerSpec::Sigmoid(Sigmoid {}), LayerSpec::Affine(Affine::of(3)),
+                LayerSpec::BatchNorm(BatchNorm { epsilon: 0.1, ..SPEC }), LayerSpec::Sigmoid(Sigmoid {})];
+            let shape = Shape::new(&[image.0, image.1, image.2]);
+            assert_forward_agrees(&network, &shape, n, seed);
+            assert_gradients_agree(&network, &shape, n, seed);
+        }
+    }
+
+    #[test]
+    fn shards_combine_to_the_whole() {
+        let layer = BatchNormLayer {
+            channels: 2,
+            epsilon: 1e-5,
+            form: Form::planar(Shape::new(&[2])),
+            parameters: std::array::from_fn(|_| Parameter::biases(2)),
+        };
+        let x: Vec<f32> = (0..20u8).map(|i| f32::from(u16::from(i) * u16::from(i)) + 1000.0).collect();
+        let measures: Vec<(usize, Vec<f64>)> = [&x[..6], &x[6..8], &x[8..]]
+            .map(|x| {
+                let mut measure = vec![0.0; 4];
+                layer.measure(x, &mut measure);
+                (x.len() / 2, measure)
+            })
+            .into();
+        let mut whole = vec![0.0; 4];
+        layer.combine(&mut measures.iter().map(|(rows, m)| (*rows, m.as_slice())), &mut whole);
+        for c in 0..2 {
+            let values: Vec<f64> = x.iter().skip(c).step_by(2).map(|x| f64::from(*x)).collect();
+            let mean = values.iter().sum::<f64>() / 10.0;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 10.0;
+            assert!((whole[c] - mean).abs() < 1e-3 && (whole[2 + c] / variance - 1.0).abs() < 1e-5);
+        }
+    }
+}

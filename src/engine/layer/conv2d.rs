@@ -1,0 +1,340 @@
+//! Convolution, *Deep Learning from Scratch* §7.2.
+//!
+//! `y[f, i, j] = b[f] + Σ_{c, u, v} W[f, c, u, v] · x̄[c, i·SH + u, j·SW + v]` with `x̄` the padded input, `x` `[N, C, H, W]`,
+//! `W` `[F, C, KH, KW]`, `b` `[F]`, `y` `[N, F, OH, OW]`.
+//!
+//! Backward: `dW[f, c, u, v] = Σ_{n, i, j} dy[n, f, i, j] · x̄[n, c, i·SH + u, j·SW + v]`, `db[f] = Σ_{n, i, j} dy[n, f, i, j]`,
+//! and `dx` is the convolution of `dy`, its values set `SH`, `SW` apart among zeros, with the kernel turned by 180° and
+//! its channels and filters exchanged.
+//!
+//! In memory the channels of a pixel lie together, and `W` as `[KH, KW, C, F]`. So each row of a window is one run of
+//! `KW·C` values, and all three are products with a [`Grid`] over the image: no window is ever copied.
+//!
+//! ```text
+//! y  [OH·OW, F]    = windows [OH·OW, KH·(KW·C)]  · W  [KH·KW·C, F]
+//! dW [KH·(KW·C), F] = windowsᵀ [KH·(KW·C), OH·OW] · dy [OH·OW, F]
+//! dx [H·W, C]      = windows of dȳ [H·W, KH·(KW·F)] · W′ [KH·KW·F, C]
+//! ```
+
+use std::ops::Range;
+
+use ndarray::{Array2, Array3, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use super::window::{PADDING, Padding, Pair, SIZES, Window};
+use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use crate::engine::describe::{Entry, Field, Kind};
+use crate::engine::form::Form;
+use crate::engine::gemm::{Axis, Grid, Into, View, grid_matmul};
+use crate::engine::im2col::im2col;
+use crate::engine::init::{self, Init};
+use crate::engine::segment::{Batch, tiles_of};
+use crate::engine::shape::Shape;
+
+/// Spec of a convolution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2d {
+    /// Number of filters: the channels of the output.
+    pub filters: usize,
+    /// Height and width of a filter.
+    pub kernel: Pair,
+    /// Steps down and to the right.
+    pub stride: Pair,
+    /// Zeros around the input.
+    pub padding: Padding,
+    /// Initial weights, if not the job's.
+    pub init: Option<Init>,
+}
+
+impl LayerKind for Conv2d {
+    const ENTRY: Entry = Entry {
+        name: "conv2d",
+        aliases: &["conv", "convolution"],
+        doc: "Convolution of images [channels, height, width] with filters W [filters, channels, kernel height, kernel \
+              width] and b [filters].",
+        fields: &[
+            Field::required("filters", Kind::Count { min: 1, max: 1 << 16 }, "number of filters"),
+            Field::required("kernel", SIZES, "height and width of a filter: 5 or [5, 3]"),
+            Field::optional("stride", SIZES, "1", "steps down and to the right"),
+            Field::optional("padding", PADDING, "0", "rows and columns of zeros around the input, or \"same\""),
+            init::FIELD,
+        ],
+    };
+
+    const INTERLEAVED: bool = true;
+
+    fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        let window = Window::new(input, self.kernel, self.stride, self.padding)?;
+        let layer = Conv2dLayer::new(window, self.filters, self.init.clone());
+        layer
+            .ok_or_else(|| LayerError::at("filters", "more weights or outputs than can be counted"))
+            .map(|l| Box::new(l) as _)
+    }
+}
+
+#[derive(Debug)]
+struct Conv2dLayer {
+    window: Window,
+    filters: usize,
+    /// Values of `W`.
+    weights: usize,
+    memory: Memory,
+    flops: usize,
+    output: Form,
+    parameters: [Parameter; 2],
+}
+
+/// Values of one channel of the stretched and padded `dy` that `dx` is worked out from, `[H + KH − 1, W + KW − 1]`.
+fn stretched(window: &Window) -> [usize; 2] {
+    [0, 1].map(|axis| window.image[axis + 1] + window.kernel[axis] - 1)
+}
+
+impl Conv2dLayer {
+    /// `None` where a size overflows.
+    fn new(window: Window, filters: usize, init: Option<Init>) -> Option<Self> {
+        let ([channels, _, _], [kh, kw], [oh, ow]) = (window.image, window.kernel, window.output);
+        let of_filter = channels.checked_mul(kh)?.checked_mul(kw)?;
+        let weights = of_filter.checked_mul(filters)?;
+        let area = |[h, w]: [usize; 2], depth: usize| h.checked_mul(w)?.checked_mul(depth);
+        let padded = if window.is_unpadded() { 0 } else { area(window.padded(), channels)? };
+        let role = Role::Weight { fan_in: of_filter, fan_out: filters.checked_mul(kh)?.checked_mul(kw)? };
+        let storage = Storage::Permuted { axes: vec![filters, channels, kh, kw], order: vec![2, 3, 1, 0] };
+        let w = Parameter::of("W", Shape::new(&[filters, channels, kh, kw]), role);
+        Some(Self {
+            window,
+            filters,
+            weights,
+            memory: Memory {
+                prepared: weights,
+                scratch: padded.max(area(stretched(&window), filters)?),
+                partial: weights.checked_add(filters)?,
+            },
+            flops: area([oh, ow], weights)?.checked_mul(2)?,
+            output: Form::image([filters, oh, ow]),
+            parameters: [Parameter { storage, init, ..w }, Parameter::biases(filters)],
+        })
+    }
+
+    /// Values of one input sample, and of one output sample.
+    fn widths(&self) -> (usize, usize) {
+        (self.window.image.iter().product(), self.window.output.iter().product::<usize>() * self.filters)
+    }
+
+    /// The input with its padding: itself where there is none.
+    fn padded<'a>(&self, x: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
+        if self.window.is_unpadded() {
+            return x;
+        }
+        let [channels, _, width] = self.window.image;
+        let ([_, padded_width], [top, left]) = (self.window.padded(), self.window.before);
+        let (row, padded_row) = (width * channels, padded_width * channels);
+        let padded = &mut scratch[..self.window.padded()[0] * padded_row];
+        let height = self.window.image[1];
+        padded[..top * padded_row].fill(0.0);
+        padded[(top + height) * padded_row..].fill(0.0);
+        for (from, to) in x.chunks_exact(row).zip(padded[top * padded_row..].chunks_exact_mut(padded_row)) {
+            to[..left * channels].fill(0.0);
+            to[left * channels..][..row].copy_from_slice(from);
+            to[left * channels + row..].fill(0.0);
+        }
+        padded
+    }
+
+    /// The windows of a padded input as rows.
+    fn windows<'a>(&self, padded: &'a [f32]) -> Grid<'a> {
+        let ([channels, ..], [kh, kw], [sh, sw]) = (self.window.image, self.window.kernel, self.window.stride);
+        let pitch = self.window.padded()[1] * channels;
+        Grid {
+            data: padded,
+            groups: Axis::new(self.window.output[0], sh * pitch),
+            rows: Axis::new(self.window.output[1], sw * channels),
+            runs: Axis::new(kh, pitch),
+            columns: Axis::new(kw * channels, 1),
+        }
+    }
+
+    /// `dy` with its values set a stride apart among zeros, such that a window over it gives `dx`.
+    fn stretch<'a>(&self, dy: &[f32], scratch: &'a mut [f32]) -> &'a [f32] {
+        let ([height, width], f) = (stretched(&self.window), self.filters);
+        let (stretched, [oh, ow]) = (&mut scratch[..height * width * f], self.window.output);
+        stretched.fill(0.0);
+        // Where output 0 meets the image: kernel − 1 − padding, before the image's first row where that is negative.
+        let place = |axis: usize, output: usize| {
+            (output * self.window.stride[axis] + self.window.kernel[axis] - 1).checked_sub(self.window.before[axis])
+        };
+        for i in 0..oh {
+            let Some(row) = place(0, i).filter(|row| *row < height) else { continue };
+            for j in 0..ow {
+                let Some(column) = place(1, j).filter(|column| *column < width) else { continue };
+                let from = &dy[(i * ow + j) * f..][..f];
+                stretched[(row * width + column) * f..][..f].copy_from_slice(from);
+            }
+        }
+        stretched
+    }
+}
+
+impl Layer for Conv2dLayer {
+    fn output(&self) -> &Form {
+        &self.output
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn flops(&self) -> usize {
+        self.flops
+    }
+
+    fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// The kernel turned by 180°, with channels and filters exchanged: `[KH, KW, F, C]`.
+    fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
+        let (f, c) = (self.filters, self.window.image[0]);
+        let turned = prepared.chunks_exact_mut(f * c).rev();
+        for (from, to) in parameters[..self.weights].chunks_exact(c * f).zip(turned) {
+            for (channel, from) in from.chunks_exact(f).enumerate() {
+                for (filter, value) in from.iter().enumerate() {
+                    to[filter * c + channel] = *value;
+                }
+            }
+        }
+    }
+
+    fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
+        let (w, b) = at.parameters.split_at(self.weights);
+        let w = View::rows(w, self.weights / self.filters, self.filters, self.filters);
+        let (inputs, outputs) = self.widths();
+        for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+            for pixel in y.chunks_exact_mut(self.filters) {
+                pixel.copy_from_slice(b);
+            }
+            grid_matmul(Into::Add, y, self.windows(self.padded(x, scratch)), w);
+        }
+    }
+
+    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+        let ([c, height, width], [kh, kw], f) = (self.window.image, self.window.kernel, self.filters);
+        let w = View::rows(at.prepared, self.weights / c, c, c);
+        let pitch = stretched(&self.window)[1] * f;
+        let (inputs, outputs) = self.widths();
+        for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
+            let windows = Grid {
+                data: self.stretch(dy, scratch),
+                groups: Axis::new(height, pitch),
+                rows: Axis::new(width, f),
+                runs: Axis::new(kh, pitch),
+                columns: Axis::new(kw * f, 1),
+            };
+            grid_matmul(Into::Replace, dx, windows, w);
+        }
+    }
+
+    fn accumulate(&self, scratch: &mut [f32], x: &[f32], dy: &[f32], partial: &mut [f32]) {
+        let (dw, db) = partial.split_at_mut(self.weights);
+        let (inputs, outputs) = self.widths();
+        for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
+            let windows = self.windows(self.padded(x, scratch));
+            // The transpose of the windows.
+            let windows = Grid {
+                groups: windows.runs,
+                rows: windows.columns,
+                runs: windows.groups,
+                columns: windows.rows,
+                ..windows
+            };
+            let pixels = outputs / self.filters;
+            grid_matmul(Into::Add, dw, windows, View::rows(dy, pixels, self.filters, self.filters));
+            for pixel in dy.chunks_exact(self.filters) {
+                for (sum, value) in db.iter_mut().zip(pixel) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+
+    fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
+        batch.sum_partials(range, gradient);
+    }
+
+    fn gradient_tiles(&self) -> Vec<Range<usize>> {
+        let mut tiles = tiles_of(0..self.weights);
+        tiles.push(self.weights..self.weights + self.filters);
+        tiles
+    }
+
+    /// By `im2col`, as in §7.4.4 of the book.
+    fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
+        let ([channels, height, width], [kh, kw]) = (self.window.image, self.window.kernel);
+        let (w, b) = at.parameters.split_at(self.weights);
+        // From [KH, KW, C, F] to the book's [C·KH·KW, F].
+        let w =
+            ndarray::ArrayView4::from_shape((kh, kw, channels, self.filters), w).expect("the network gives W its size");
+        let w = w.permuted_axes([2, 0, 1, 3]);
+        let w = w.as_standard_layout().into_owned().into_shape_with_order((channels * kh * kw, self.filters));
+        let w = w.expect("the same values");
+        let mut y = Array2::zeros((x.nrows(), self.widths().1));
+        for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
+            let image = Array3::from_shape_fn((channels, height, width), |(c, i, j)| x[(i * width + j) * channels + c]);
+            let window = &self.window;
+            let columns = im2col(image.view(), window.kernel, window.stride, window.before, window.after);
+            let result = columns.dot(&w) + ndarray::ArrayView1::from(b); // [OH·OW, F]
+            y.iter_mut().zip(&result).for_each(|(y, result)| *y = *result);
+        }
+        y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LayerSpec;
+    use super::super::window::Named;
+    use super::*;
+    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use proptest::prelude::*;
+
+    fn padding() -> impl Strategy<Value = Padding> {
+        prop_oneof![
+            (0usize..3, 0usize..3).prop_map(|(h, w)| Padding::Sizes(Pair::Rectangle([h, w]))),
+            Just(Padding::Named(Named::Same)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn agrees_with_im2col_and_finite_differences(
+            image in (1usize..4, 4usize..9, 4usize..9), filters in 1usize..20, kernel in (1usize..4, 1usize..4),
+            stride in (1usize..3, 1usize..3), padding in padding(), n in 1usize..3, seed: u64,
+        ) {
+            let network = [LayerSpec::Conv2d(Conv2d {
+                filters,
+                kernel: Pair::Rectangle(kernel.into()),
+                stride: Pair::Rectangle(stride.into()),
+                padding,
+                init: None,
+            })];
+            let shape = Shape::new(&[image.0, image.1, image.2]);
+            assert_forward_agrees(&network, &shape, n, seed);
+            assert_gradients_agree(&network, &shape, n, seed);
+        }
+    }
+
+    #[test]
+    fn a_layer_of_the_book_has_its_weights() {
+        let conv = Conv2d {
+            filters: 30,
+            kernel: Pair::Square(5),
+            stride: Pair::Square(1),
+            padding: Padding::Sizes(Pair::Square(0)),
+            init: None,
+        };
+        let layer = conv.build(&Form::image([1, 28, 28])).expect("SimpleConvNet's first layer");
+        assert_eq!(layer.output().shape(), &Shape::new(&[30, 24, 24]));
+        assert_eq!(layer.parameters()[0].shape, Shape::new(&[30, 1, 5, 5]));
+    }
+}

@@ -1,0 +1,399 @@
+//! A batch cut into shards, and the memory they work in.
+//!
+//! The layers of a network are cut into segments. Within a segment the rows of a batch have nothing to do with each
+//! other, so each shard of rows goes through all its layers on its own, in one task. Between two segments all rows meet:
+//! where a layer needs the whole batch (batch normalisation), or where the rows are better regrouped (a convolution works
+//! on few rows at a time that stay in the cache, an affine layer on many that share one reading of its weights).
+//!
+//! Each shard of a segment owns one stretch of a flat buffer:
+//!
+//! ```text
+//! arena:  [ shard 0 | shard 1 | … ]
+//! shard:  [ x [R, I] | y₁ [R, O₁] | … | y_L [R, O_L] | gradients | scratch | partial gradients of parameters ]
+//! ```
+//!
+//! A gradient `dy` that is needed for the whole batch afterwards (below an affine layer's `dW`) has a place of its own;
+//! the others take turns in two. How many rows a shard has depends on the batch size alone, so it is the same for any
+//! number of threads.
+
+use std::ops::Range;
+
+use super::layer::{Backward, Known, Memory};
+use super::network::Network;
+
+/// Most rows of a shard.
+const MAX_ROWS: usize = 32;
+/// A batch of convolutions is cut into so many shards at least, if it has the rows.
+const FINE_SHARDS: usize = 16;
+/// Parameters of a piece of gradient work.
+const TILE: usize = 1 << 13;
+
+/// A range of parameters, cut into pieces of gradient work.
+pub(super) fn tiles_of(range: Range<usize>) -> Vec<Range<usize>> {
+    range.clone().step_by(TILE).map(|first| first..(first + TILE).min(range.end)).collect()
+}
+
+/// Which layers of a network make a segment, and how they meet those below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Its layers' indices; perhaps none.
+    pub(super) layers: Range<usize>,
+    /// The layer between the segment below and this one that needs the whole batch, if there is one.
+    pub(super) bridge: Option<usize>,
+}
+
+/// Cuts a network into segments.
+pub(super) fn segments(network: &Network) -> Vec<Segment> {
+    let mut segments = vec![Segment { layers: 0..0, bridge: None }];
+    let mut fine = false;
+    for index in 0..network.depth() {
+        let layer = network.layer(index);
+        let current = segments.last_mut().expect("there is a first one");
+        if layer.collective().is_some() {
+            segments.push(Segment { layers: index + 1..index + 1, bridge: Some(index) });
+            fine = false;
+        } else if fine && layer.likes_many_rows() {
+            segments.push(Segment { layers: index..index + 1, bridge: None });
+            fine = false;
+        } else {
+            current.layers.end = index + 1;
+            fine |= layer.memory().partial > 0;
+        }
+    }
+    segments
+}
+
+/// Where things lie in the memory of a segment's shards.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    /// What it is the layout of.
+    pub(super) segment: Segment,
+    /// Most rows of a shard, `R`.
+    pub(super) rows: usize,
+    /// Values of a shard.
+    pub(super) len: usize,
+    /// Offset and width of `x, y₁, …, y_L`.
+    values: Vec<(usize, usize)>,
+    /// Offset of `dx, dy₁, …, dy_L`.
+    gradients: Vec<usize>,
+    scratch: Range<usize>,
+    partials: Vec<Range<usize>>,
+    input_gradient: bool,
+}
+
+impl Layout {
+    /// The layout for batches of up to `batch` rows; `None` where a size overflows. `input_gradient` says whether the
+    /// gradient of the segment's input is asked for.
+    pub(super) fn new(network: &Network, segment: &Segment, batch: usize, input_gradient: bool) -> Option<Self> {
+        let memories: Vec<Memory> = segment.layers.clone().map(|layer| network.layer(layer).memory()).collect();
+        let fine = memories.iter().any(|memory| memory.partial > 0);
+        let most = if fine { batch.div_ceil(FINE_SHARDS).clamp(1, MAX_ROWS) } else { MAX_ROWS };
+        let rows = batch.div_ceil(batch.div_ceil(most));
+        let levels = segment.layers.start..segment.layers.end + 1;
+        let widths: Vec<usize> = levels.map(|level| network.width(level)).collect();
+        let mut len = 0usize;
+        let mut place = |values: usize| {
+            let offset = len;
+            len = len.checked_add(values)?;
+            Some(offset)
+        };
+        let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
+        let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
+        // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so does
+        // the input's, which the segment below reads.
+        let stays = |level: usize| match level.checked_sub(1) {
+            None => true,
+            Some(layer) => {
+                let index = segment.layers.start + layer;
+                network.layer(index).memory().partial == 0 && !network.layer(index).parameters().is_empty()
+            }
+        };
+        let turn = |parity: usize| {
+            let levels = (0..sizes.len()).filter(|level| level % 2 == parity && !stays(*level));
+            levels.map(|level| sizes[level]).max().unwrap_or(0)
+        };
+        let turns = [place(turn(0))?, place(turn(1))?];
+        let wanted = |level: usize| level > 0 || input_gradient || sizes.len() == 1;
+        let gradients = (0..sizes.len())
+            .map(|level| match stays(level) {
+                false => Some(turns[level % 2]),
+                true => place(if wanted(level) { sizes[level] } else { 0 }),
+            })
+            .collect::<Option<_>>()?;
+        let first = segment.layers.start == 0 && segment.bridge.is_none();
+        let most_scratch =
+            memories.iter().map(|memory| memory.scratch).max().unwrap_or(0).max(if first { widths[0] } else { 0 });
+        let scratch = place(most_scratch)?;
+        let partials = memories.iter().map(|memory| place(memory.partial).map(|at| at..at + memory.partial));
+        let partials = partials.collect::<Option<_>>()?;
+        let values = values.into_iter().zip(widths).collect();
+        let segment = segment.clone();
+        let scratch = scratch..scratch + most_scratch;
+        // Never empty, so that an arena can be cut into shards.
+        Some(Self { segment, rows, len: len.max(1), values, gradients, scratch, partials, input_gradient })
+    }
+
+    /// Shards of a batch of `n` rows.
+    pub(super) fn shards(&self, n: usize) -> usize {
+        n.div_ceil(self.rows)
+    }
+
+    /// The rows of a shard of a batch of `n` rows: all shards have about as many.
+    pub(super) fn rows_of(&self, n: usize, shard: usize) -> Range<usize> {
+        let shards = self.shards(n);
+        n * shard / shards..n * (shard + 1) / shards
+    }
+
+    /// The shard that holds a row of a batch of `n` rows.
+    fn shard_of(&self, n: usize, row: usize) -> usize {
+        ((row + 1) * self.shards(n) - 1) / n
+    }
+
+    /// Whether there is room for the gradient of the input.
+    pub(super) fn has_input_gradient(&self) -> bool {
+        self.input_gradient
+    }
+
+    /// The input of `rows` rows, and scratch: in a first segment with room for one more row.
+    pub(super) fn input<'a>(&self, shard: &'a mut [f32], rows: usize) -> (&'a mut [f32], &'a mut [f32]) {
+        let (values, scratch) = shard.split_at_mut(self.scratch.start);
+        (&mut values[..rows * self.values[0].1], &mut scratch[..self.scratch.len()])
+    }
+
+    /// What layer `local` of the segment reads and writes on the way forward: `x`, `y` and scratch.
+    pub(super) fn forward<'a>(
+        &self,
+        shard: &'a mut [f32],
+        local: usize,
+        rows: usize,
+    ) -> (&'a [f32], &'a mut [f32], &'a mut [f32]) {
+        let ((from, width), (to, above)) = (self.values[local], self.values[local + 1]);
+        let (values, scratch) = shard.split_at_mut(self.scratch.start);
+        let (below, rest) = values.split_at_mut(to);
+        (&below[from..from + rows * width], &mut rest[..rows * above], &mut scratch[..self.scratch.len()])
+    }
+
+    /// The values of a level of `rows` rows: 0 is the input.
+    pub(super) fn level<'a>(&self, shard: &'a [f32], level: usize, rows: usize) -> &'a [f32] {
+        let (from, width) = self.values[level];
+        &shard[from..from + rows * width]
+    }
+
+    /// The output of the last layer, and its gradient.
+    pub(super) fn output<'a>(&self, shard: &'a mut [f32], rows: usize) -> (&'a [f32], &'a mut [f32]) {
+        let (&(from, width), &gradient) = (self.values.last().expect("x"), self.gradients.last().expect("dx"));
+        let (values, gradients) = shard.split_at_mut(gradient);
+        (&values[from..from + rows * width], &mut gradients[..rows * width])
+    }
+
+    /// What layer `local` of the segment reads and writes on the way back, with scratch.
+    pub(super) fn backward<'a>(
+        &self,
+        shard: &'a mut [f32],
+        local: usize,
+        rows: usize,
+    ) -> (Backward<'a>, &'a mut [f32]) {
+        let ((x, x_width), (y, y_width)) = (self.values[local], self.values[local + 1]);
+        let (values, rest) = shard.split_at_mut(self.gradients_start());
+        let (gradients, scratch) = rest.split_at_mut(self.scratch.start - self.gradients_start());
+        let [below, above] = [local, local + 1].map(|level| self.gradients[level] - self.gradients_start());
+        let (dx, dy) = if below < above {
+            let (low, high) = gradients.split_at_mut(above);
+            (&mut low[below..], &high[..])
+        } else {
+            let (low, high) = gradients.split_at_mut(below);
+            (&mut high[..], &low[above..])
+        };
+        let backward = Backward {
+            x: &values[x..x + rows * x_width],
+            y: &values[y..y + rows * y_width],
+            dy: &dy[..rows * y_width],
+            dx: &mut dx[..rows * x_width],
+        };
+        (backward, &mut scratch[..self.scratch.len()])
+    }
+
+    /// What layer `local` needs for its partial gradient: `x`, `dy`, scratch, and the partial gradient itself.
+    pub(super) fn accumulate<'a>(
+        &self,
+        shard: &'a mut [f32],
+        local: usize,
+        rows: usize,
+    ) -> (&'a [f32], &'a [f32], &'a mut [f32], &'a mut [f32]) {
+        let ((x, x_width), y_width) = (self.values[local], self.values[local + 1].1);
+        let dy = self.gradients[local + 1];
+        let (values, rest) = shard.split_at_mut(self.scratch.start);
+        let (scratch, partials) = rest.split_at_mut(self.scratch.len());
+        let partial = &self.partials[local];
+        let partial = partial.start - self.scratch.end..partial.end - self.scratch.end;
+        (&values[x..x + rows * x_width], &values[dy..dy + rows * y_width], scratch, &mut partials[partial])
+    }
+
+    fn gradients_start(&self) -> usize {
+        self.values.last().map_or(0, |(offset, width)| offset + self.rows * width)
+    }
+
+    /// The output rows `wanted` of a batch of `n` rows, piece by piece: the shard's rows of a piece, and its values.
+    pub(super) fn outputs<'a>(
+        &'a self,
+        arena: &'a [f32],
+        n: usize,
+        wanted: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, &'a [f32])> {
+        self.pieces_of(arena, n, wanted, *self.values.last().expect("x"))
+    }
+
+    /// The gradients of the input rows `wanted` of a batch of `n` rows, piece by piece.
+    pub(super) fn input_gradients<'a>(
+        &'a self,
+        arena: &'a [f32],
+        n: usize,
+        wanted: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, &'a [f32])> {
+        self.pieces_of(arena, n, wanted, (self.gradients[0], self.values[0].1))
+    }
+
+    /// The gradient of the input in one shard.
+    pub(super) fn input_gradient<'a>(&self, shard: &'a [f32], rows: usize) -> &'a [f32] {
+        let from = self.gradients[0];
+        &shard[from..from + rows * self.values[0].1]
+    }
+
+    /// Pieces of the rows `wanted`, each given with its place in `wanted`.
+    fn pieces_of<'a>(
+        &'a self,
+        arena: &'a [f32],
+        n: usize,
+        wanted: Range<usize>,
+        (offset, width): (usize, usize),
+    ) -> impl Iterator<Item = (Range<usize>, &'a [f32])> {
+        let shards =
+            if wanted.is_empty() { 0..0 } else { self.shard_of(n, wanted.start)..self.shard_of(n, wanted.end - 1) + 1 };
+        shards.map(move |shard| {
+            let rows = self.rows_of(n, shard);
+            let part = rows.start.max(wanted.start)..rows.end.min(wanted.end);
+            let from = shard * self.len + offset + (part.start - rows.start) * width;
+            (part.start - wanted.start..part.end - wanted.start, &arena[from..from + part.len() * width])
+        })
+    }
+}
+
+/// What a layer works its gradient out from, over a whole batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub(super) rows: usize,
+    pub(super) place: Place<'a>,
+}
+
+/// Where a layer stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In a segment.
+    Within { layout: &'a Layout, arena: &'a [f32], local: usize },
+    /// Between two.
+    Between(Known<'a>),
+}
+
+impl<'a> Batch<'a> {
+    /// The layer's inputs `x` and output gradients `dy`, a pair a shard, in index order.
+    ///
+    /// # Panics
+    /// For a layer that needs the whole batch: it has what is [known](Self::known) instead.
+    pub fn pieces(self) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
+        let Place::Within { layout, arena, local } = self.place else {
+            panic!("a layer between segments has no pieces")
+        };
+        let ((x, x_width), y_width, dy) =
+            (layout.values[local], layout.values[local + 1].1, layout.gradients[local + 1]);
+        arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate().map(move |(i, shard)| {
+            let rows = layout.rows_of(self.rows, i).len();
+            (&shard[x..x + rows * x_width], &shard[dy..dy + rows * y_width])
+        })
+    }
+
+    /// Writes the sum of the shards' partial gradients, for the part `range` of the layer's parameters.
+    ///
+    /// # Panics
+    /// As [`pieces`](Self::pieces).
+    pub fn sum_partials(self, range: Range<usize>, sum: &mut [f32]) {
+        let Place::Within { layout, arena, local } = self.place else {
+            panic!("a layer between segments has no partials")
+        };
+        let from = layout.partials[local].start + range.start;
+        for (i, shard) in arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate() {
+            let partial = &shard[from..from + range.len()];
+            if i == 0 {
+                sum.copy_from_slice(partial);
+            } else {
+                for (sum, value) in sum.iter_mut().zip(partial) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+
+    /// What is known of the whole batch at a collective layer.
+    ///
+    /// # Panics
+    /// For any other layer.
+    pub fn known(self) -> Known<'a> {
+        let Place::Between(known) = self.place else { panic!("a layer within a segment knows its shards alone") };
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layout(rows: usize) -> Layout {
+        Layout {
+            segment: Segment { layers: 0..0, bridge: None },
+            rows,
+            len: rows * 3,
+            values: vec![(0, 3)],
+            gradients: vec![0],
+            scratch: 0..0,
+            partials: vec![],
+            input_gradient: false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_in_one_shard(n in 1usize..200, rows in 1usize..40) {
+            let layout = layout(rows);
+            let mut next = 0;
+            for shard in 0..layout.shards(n) {
+                let range = layout.rows_of(n, shard);
+                prop_assert!(range.start == next && !range.is_empty() && range.len() <= rows);
+                prop_assert!(range.clone().all(|row| layout.shard_of(n, row) == shard));
+                next = range.end;
+            }
+            prop_assert_eq!(next, n);
+        }
+
+        #[test]
+        fn pieces_cover_what_is_wanted_in_order(n in 1usize..100, rows in 1usize..40, a in 0usize..100, b in 0usize..100) {
+            let layout = layout(rows);
+            let wanted = a.min(b).min(n)..a.max(b).min(n);
+            let mut arena = vec![0.0; layout.len * layout.shards(n)];
+            for shard in 0..layout.shards(n) {
+                for (i, row) in layout.rows_of(n, shard).enumerate() {
+                    arena[shard * layout.len + i * 3..][..3].fill(row as f32);
+                }
+            }
+            let mut next = 0;
+            for (place, values) in layout.outputs(&arena, n, wanted.clone()) {
+                prop_assert_eq!(place.start, next);
+                next = place.end;
+                for (row, value) in place.zip(values.chunks_exact(3)) {
+                    prop_assert_eq!(value, [(wanted.start + row) as f32; 3]);
+                }
+            }
+            prop_assert_eq!(next, wanted.len());
+        }
+    }
+}

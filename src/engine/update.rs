@@ -1,0 +1,135 @@
+//! Phase 2 of a training step: over the tiles of the parameters, gradient, weight decay and update in one go.
+//!
+//! Where gradients are clipped by their norm, all of them must be known before the first update: then it goes over the
+//! tiles twice.
+
+use super::clip::{ClipSpec, Limit, sum_of_squares};
+use super::layer::Role;
+use super::network::{Network, Tile};
+use super::optimizer::{MAX_SLOTS, Moment, Optimizer};
+use super::step::Workspace;
+
+/// How parameters are updated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Update<'a> {
+    pub(super) network: &'a Network,
+    pub(super) optimizer: &'a dyn Optimizer,
+    pub(super) clip: Option<ClipSpec>,
+    /// λ of the decay ½λW² (*Deep Learning from Scratch* §6.4.2).
+    pub(super) weight_decay: f32,
+}
+
+/// What an update writes.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    pub(super) parameters: &'a mut [f32],
+    pub(super) slots: [&'a mut [f32]; MAX_SLOTS],
+}
+
+/// The same part of parameters, gradient and optimizer memory.
+struct Part<'a> {
+    parameters: &'a mut [f32],
+    gradient: &'a mut [f32],
+    slots: [&'a mut [f32]; MAX_SLOTS],
+}
+
+/// What is done to each tile.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// Gradient alone.
+    Gradient,
+    /// Update alone, of a gradient that is known.
+    Update(Moment, Option<Limit>),
+    /// Both, while the gradient is at hand.
+    Both(Moment, Option<Limit>),
+}
+
+impl Update<'_> {
+    /// Works out the gradients over the last batch in `work`, and updates the parameters.
+    pub(super) fn run(&self, work: &mut Workspace, moment: Moment, place: Place<'_>) {
+        let mut gradient = std::mem::take(&mut work.gradient);
+        let mut part = Part { parameters: place.parameters, gradient: &mut gradient, slots: place.slots };
+        let tiles = self.network.tiles();
+        match self.clip {
+            Some(clip) if clip.needs_norm() => {
+                self.over_tiles(work, Work::Gradient, tiles, part.reborrow());
+                // Tile by tile, in index order: what is a statistic has no gradient.
+                let trained = tiles.iter().filter(|tile| !matches!(tile.role, Role::Statistic { .. }));
+                let squares = trained.map(|tile| sum_of_squares(&part.gradient[tile.range.clone()])).sum();
+                self.over_tiles(work, Work::Update(moment, Some(clip.limit(squares))), tiles, part);
+            }
+            clip => {
+                let limit = clip.map(|clip| clip.limit(0.0));
+                self.over_tiles(work, Work::Both(moment, limit), tiles, part);
+            }
+        }
+        work.gradient = gradient;
+    }
+
+    /// Works out the gradients over the last batch in `work`, without an update: for gradient checks.
+    pub(super) fn gradient(&self, work: &mut Workspace, parameters: &mut [f32]) -> Vec<f32> {
+        let mut gradient = vec![0.0; parameters.len()];
+        let part = Part { parameters, gradient: &mut gradient, slots: Default::default() };
+        self.over_tiles(work, Work::Gradient, self.network.tiles(), part);
+        gradient
+    }
+
+    /// Cuts the tiles in halves of about equal size and works on both, down to single tiles.
+    fn over_tiles(&self, work: &Workspace, what: Work, tiles: &[Tile], mut part: Part<'_>) {
+        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return };
+        if tiles.len() == 1 {
+            return self.tile(work, what, first, part);
+        }
+        let start = first.range.start;
+        let middle = start + (last.range.end - start) / 2;
+        let cut = tiles.partition_point(|tile| tile.range.end <= middle).clamp(1, tiles.len() - 1);
+        let (left, right) = tiles.split_at(cut);
+        let (left_part, right_part) = part.split_at(right[0].range.start - start);
+        rayon::join(|| self.over_tiles(work, what, left, left_part), || self.over_tiles(work, what, right, right_part));
+    }
+
+    fn tile(&self, work: &Workspace, what: Work, tile: &Tile, part: Part<'_>) {
+        let Part { parameters, gradient, slots } = part;
+        if let Work::Gradient | Work::Both(..) = what {
+            self.network.layer(tile.layer).gradient(tile.local.clone(), work.batch(tile.layer), gradient);
+            if matches!(tile.role, Role::Weight { .. }) && self.weight_decay != 0.0 {
+                for (g, &w) in gradient.iter_mut().zip(&*parameters) {
+                    *g += self.weight_decay * w;
+                }
+            }
+        }
+        let (Work::Update(moment, limit) | Work::Both(moment, limit)) = what else { return };
+        if let Role::Statistic { keep, .. } = tile.role {
+            for (running, &now) in parameters.iter_mut().zip(&*gradient) {
+                *running = keep * *running + (1.0 - keep) * now;
+            }
+            return;
+        }
+        if let Some(limit) = limit {
+            limit.apply(gradient);
+        }
+        let moment = Moment { decays: matches!(tile.role, Role::Weight { .. }), ..moment };
+        self.optimizer.update(moment, parameters, gradient, slots);
+    }
+}
+
+impl Part<'_> {
+    fn reborrow(&mut self) -> Part<'_> {
+        let slots = self.slots.each_mut().map(|slot| &mut **slot);
+        Part { parameters: self.parameters, gradient: self.gradient, slots }
+    }
+
+    fn split_at(&mut self, at: usize) -> (Part<'_>, Part<'_>) {
+        let (p0, p1) = self.parameters.split_at_mut(at);
+        let (g0, g1) = self.gradient.split_at_mut(at);
+        // Slots that the optimizer does not use are empty.
+        let [a, b] = self.slots.each_mut().map(|slot| {
+            let at = at.min(slot.len());
+            slot.split_at_mut(at)
+        });
+        (
+            Part { parameters: p0, gradient: g0, slots: [a.0, b.0] },
+            Part { parameters: p1, gradient: g1, slots: [a.1, b.1] },
+        )
+    }
+}
