@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn the_spec_is_sound() {
         let spec = TrainSpec::parse(SPEC.as_bytes()).expect("no faults");
-        assert_eq!((spec.dataset.name.as_str(), spec.epochs), ("digits", 8));
+        assert_eq!((spec.dataset.name.as_str(), spec.epochs), ("digits", Some(8)));
         assert!(!SPEC.contains('\''), "it stands between quotes in a shell command");
     }
 

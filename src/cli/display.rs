@@ -190,6 +190,8 @@ mod tests {
             step: 600,
             train_loss: Some(0.5),
             train_accuracy: Some(0.87),
+            validation_loss: None,
+            validation_accuracy: None,
             test_loss: Some(0.3),
             test_accuracy: Some(0.915),
             seconds: 0.9,

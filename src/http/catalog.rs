@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Serialize;
 
 use crate::engine::describe::{Entry, Field};
-use crate::engine::{init, layer, loss, optimizer};
+use crate::engine::{clip, init, layer, loss, optimizer, schedule};
 use crate::job::spec::FIELDS;
 
 #[derive(Debug, Serialize)]
@@ -14,6 +14,8 @@ pub(super) struct Catalog {
     losses: &'static [Entry],
     optimizers: &'static [Entry],
     inits: &'static [Entry],
+    schedules: &'static [Entry],
+    gradient_clips: &'static [Entry],
 }
 
 pub(super) async fn show() -> Json<Catalog> {
@@ -23,5 +25,7 @@ pub(super) async fn show() -> Json<Catalog> {
         losses: loss::entries(),
         optimizers: optimizer::entries(),
         inits: init::entries(),
+        schedules: schedule::entries(),
+        gradient_clips: clip::entries(),
     })
 }

@@ -55,21 +55,23 @@ pub(super) async fn show(
 /// One table of both kinds of points (RFC 4180): a cell that a kind does not have is empty.
 fn csv(history: &History) -> String {
     let mut text = String::from(
-        "kind,step,epoch,loss,accuracy,learning_rate,samples_per_second,train_loss,train_accuracy,test_loss,test_accuracy,seconds,at\r\n",
+        "kind,step,epoch,loss,accuracy,learning_rate,samples_per_second,train_loss,train_accuracy,validation_loss,\
+         validation_accuracy,test_loss,test_accuracy,seconds,at\r\n",
     );
     let cell = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
     for p in &history.steps {
         let (loss, accuracy) = (cell(p.loss), cell(p.accuracy));
         let (rate, speed) = (cell(p.learning_rate), cell(p.samples_per_second));
-        let row = write!(text, "step,{},{},{loss},{accuracy},{rate},{speed},,,,,,{}\r\n", p.step, p.epoch, p.at);
+        let row = write!(text, "step,{},{},{loss},{accuracy},{rate},{speed},,,,,,,,{}\r\n", p.step, p.epoch, p.at);
         row.expect("a string takes everything");
     }
     for p in &history.epochs {
         let (train_loss, train_accuracy) = (cell(p.train_loss), cell(p.train_accuracy));
+        let (validation_loss, validation_accuracy) = (cell(p.validation_loss), cell(p.validation_accuracy));
         let (test_loss, test_accuracy) = (cell(p.test_loss), cell(p.test_accuracy));
         let row = write!(
             text,
-            "epoch,{},{},,,,,{train_loss},{train_accuracy},{test_loss},{test_accuracy},{},{}\r\n",
+            "epoch,{},{},,,,,{train_loss},{train_accuracy},{validation_loss},{validation_accuracy},{test_loss},{test_accuracy},{},{}\r\n",
             p.step,
             p.epoch,
             cell(p.seconds),

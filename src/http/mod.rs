@@ -8,6 +8,7 @@ mod assets;
 mod body;
 mod catalog;
 mod datasets;
+mod diagnostics;
 mod error;
 mod events;
 mod health;

@@ -17,7 +17,9 @@ use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use super::api::Api;
-use super::{assets, catalog, datasets, error, events, health, jobs, metrics, models, predict, same_site, weights};
+use super::{
+    assets, catalog, datasets, diagnostics, error, events, health, jobs, metrics, models, predict, same_site, weights,
+};
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
 const BODY_LIMIT: usize = 16 << 20;
@@ -35,6 +37,7 @@ pub fn router(api: Api) -> Router {
         .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/jobs/{id}/events", get(events::of_job))
         .route("/jobs/{id}/metrics", get(metrics::show))
+        .route("/jobs/{id}/diagnostics", get(diagnostics::show))
         .route("/jobs/{id}/weights", get(weights::download))
         .route("/events", get(events::of_all))
         .route("/models", get(models::list))

@@ -149,7 +149,7 @@ mod tests {
     fn network(units: &[usize]) -> Network {
         let mut layers: Vec<_> = units
             .iter()
-            .flat_map(|&units| [LayerSpec::Affine(Affine { units }), LayerSpec::Sigmoid(Sigmoid {})])
+            .flat_map(|&units| [LayerSpec::Affine(Affine::of(units)), LayerSpec::Sigmoid(Sigmoid {})])
             .collect();
         layers.pop();
         Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network")

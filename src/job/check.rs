@@ -55,6 +55,11 @@ fn kind(kind_: Kind, value: &Value, place: &Pointer, faults: &mut Vec<Fault>) ->
         Kind::Nullable(inner) => kind(*inner, value, place, faults),
         Kind::Count { min, max } => count(min, max, value, place, faults),
         Kind::Number { min, max } => number(min, max, value, place, faults),
+        Kind::Pair { min, max } => pair(min, max, value, place, faults),
+        Kind::Flag if value.is_boolean() => value.clone(),
+        Kind::Flag => wrong(value, "true or false", place, faults),
+        Kind::WordOr { other, .. } if !value.is_string() => kind(*other, value, place, faults),
+        Kind::Word(words) | Kind::WordOr { words, .. } => word(words, value, place, faults),
         Kind::Text { max_chars, slug } => text(max_chars, slug, value, place, faults),
         Kind::Object(fields) => object(fields, value, place, faults),
         Kind::OneOf(registry) => entry(registry(), value, place, faults),
@@ -76,6 +81,29 @@ fn count(min: u64, max: u64, value: &Value, place: &Pointer, faults: &mut Vec<Fa
         None if value.is_number() => wrong(value, &format!("a whole number within {min} to {max}"), place, faults),
         None => wrong(value, "a whole number", place, faults),
     }
+}
+
+/// `5` and `[5, 5]` mean the same; the shorter one is kept.
+fn pair(min: u64, max: u64, value: &Value, place: &Pointer, faults: &mut Vec<Fault>) -> Value {
+    match value.as_array().map(Vec::as_slice) {
+        None if value.is_number() => count(min, max, value, place, faults),
+        Some([height, width]) => {
+            let height = count(min, max, height, &place.at(0), faults);
+            let width = count(min, max, width, &place.at(1), faults);
+            if height == width { height } else { Value::Array(vec![height, width]) }
+        }
+        _ => wrong(value, "a whole number, or two of them as [height, width],", place, faults),
+    }
+}
+
+fn word(words: &[&'static str], value: &Value, place: &Pointer, faults: &mut Vec<Fault>) -> Value {
+    let all = || words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+    let Some(text) = value.as_str() else { return wrong(value, &all(), place, faults) };
+    if !words.contains(&text) {
+        let known = suggestion(text, words.iter().copied());
+        faults.push(place.fault(format!("`{}` is not {}{known}", text.escape_debug(), all())));
+    }
+    value.clone()
 }
 
 fn number(min: Bound, max: Bound, value: &Value, place: &Pointer, faults: &mut Vec<Fault>) -> Value {

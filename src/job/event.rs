@@ -97,6 +97,12 @@ pub struct Epoch {
     pub train_loss: Option<f64>,
     /// Share of them read right.
     pub train_accuracy: Option<f64>,
+    /// Mean loss over the samples that are held out; null if none are.
+    #[serde(default)]
+    pub validation_loss: Option<f64>,
+    /// Share of them read right.
+    #[serde(default)]
+    pub validation_accuracy: Option<f64>,
     /// Mean loss over the test samples.
     pub test_loss: Option<f64>,
     /// Share of them read right.

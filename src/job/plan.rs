@@ -3,8 +3,12 @@
 use super::fault::{Fault, Faults, Pointer, suggestion};
 use super::spec::TrainSpec;
 use crate::data::DatasetInfo;
+use crate::engine::augment::ImageShape;
+use crate::engine::layer::LayerSpec;
 use crate::engine::network::{LayerSummary, Network};
-use crate::engine::train::{Settings, metrics_stride, peak_bytes, total_steps};
+use crate::engine::shape::Shape;
+use crate::engine::train::pace::{metrics_stride, split, total_epochs, total_steps};
+use crate::engine::train::{Settings, peak_bytes};
 
 /// What a plan is made against.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,9 @@ pub struct PlanSummary {
     pub parameters: usize,
     /// Samples that are learned from.
     pub train_samples: usize,
+    /// Samples that are held out and measured on after each epoch.
+    #[serde(default)]
+    pub validation_samples: usize,
     /// Samples that are measured on.
     pub test_samples: usize,
     /// Bytes at the peak, about.
@@ -82,7 +89,9 @@ impl Plan {
         let train_samples = spec.dataset.train_limit.unwrap_or(dataset.train_samples).min(dataset.train_samples);
         let test_samples = spec.dataset.test_limit.unwrap_or(dataset.test_samples).min(dataset.test_samples);
         let mut peak_memory = 0;
+        faults.extend(training_faults(&spec, &dataset.input));
         if let Some(network) = &network {
+            faults.extend(batch_fault(network, &spec));
             faults.extend(output_fault(network, dataset, &spec));
             let data = ((dataset.train_samples + dataset.test_samples) * (dataset.input.len() + 2)) as u64;
             let peak = peak_bytes(network, &settings, train_samples).map(|bytes| bytes as u64 + data);
@@ -138,17 +147,53 @@ impl Plan {
         PlanSummary {
             network: self.network.summary(),
             parameters: self.network.parameter_count(),
-            train_samples: self.train_samples,
+            train_samples: split(&self.settings, self.train_samples).0,
+            validation_samples: split(&self.settings, self.train_samples).1,
             test_samples: self.test_samples,
             peak_memory_bytes: self.peak_memory,
             total_steps: self.total_steps(),
-            epochs: self.settings.epochs,
+            epochs: total_epochs(&self.settings, self.train_samples),
         }
     }
 }
 
+/// What of the training does not fit the rest of the spec.
+fn training_faults(spec: &TrainSpec, input: &Shape) -> Vec<Fault> {
+    let (mut faults, root) = (vec![], Pointer::root());
+    if spec.early_stopping.is_some() && spec.dataset.validation_fraction == 0.0 {
+        let detail = "nothing is held out to stop by; give dataset.validation_fraction, such as 0.1";
+        faults.push(root.at("early_stopping").fault(detail));
+    }
+    if let Some(augment) = &spec.dataset.augment {
+        let place = root.at("dataset").at("augment");
+        match ImageShape::of(input) {
+            None => faults.push(place.fault(format!("only images can be varied; the samples have shape {input}"))),
+            Some(image) => {
+                let fault = augment.check(image).err();
+                faults.extend(fault.map(|error| place.at(error.field).fault(error.detail)));
+            }
+        }
+    }
+    faults
+}
+
+/// A batch of one has no variance to normalise a row of values by.
+fn batch_fault(network: &Network, spec: &TrainSpec) -> Option<Fault> {
+    let is_row = |layer: &LayerSummary| layer.name == "batch_norm" && layer.output.axes().len() == 1;
+    (spec.batch_size == 1 && network.summary().iter().any(is_row)).then(|| {
+        Pointer::root().at("batch_size").fault("batch_norm on rows of values needs at least 2 samples in a batch")
+    })
+}
+
 /// The last layer must have as many outputs as the loss takes for the dataset's classes.
 fn output_fault(network: &Network, dataset: &DatasetInfo, spec: &TrainSpec) -> Option<Fault> {
+    let last = || Pointer::root().at("network").at(spec.network.len() - 1);
+    if let Some(built_in) =
+        spec.loss.rule().built_in().filter(|name| spec.network.last().map(LayerSpec::name) == Some(name))
+    {
+        let detail = format!("the loss has its own {built_in}: leave this layer out");
+        return Some(last().fault(detail));
+    }
     let needed = spec.loss.rule().outputs(dataset.classes);
     if network.output().checked_len().is_some_and(|count| needed.accepts(count)) {
         return None;
@@ -164,7 +209,7 @@ fn output_fault(network: &Network, dataset: &DatasetInfo, spec: &TrainSpec) -> O
         dataset.name,
         dataset.classes,
     );
-    Some(Pointer::root().at("network").at(spec.network.len() - 1).fault(detail))
+    Some(last().fault(detail))
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::fault::{Fault, Faults, Pointer};
 use super::json;
+use crate::engine::augment::{self, AugmentSpec};
+use crate::engine::clip::{self, ClipSpec};
 use crate::engine::describe::{Bound, Field, Kind};
 use crate::engine::init::{self, Init};
 use crate::engine::layer::{self, LayerSpec};
 use crate::engine::loss::{self, LossSpec};
 use crate::engine::optimizer::{self, OptimizerSpec};
-use crate::engine::train::Settings;
+use crate::engine::schedule::{self, ScheduleSpec};
+use crate::engine::train::early_stopping::{self, EarlyStopping};
+use crate::engine::train::{Length, Settings};
 
 /// A training job as a client asks for it, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,22 +34,32 @@ pub struct TrainSpec {
     pub loss: LossSpec,
     /// How.
     pub optimizer: OptimizerSpec,
+    /// How the learning rate changes.
+    pub schedule: Option<ScheduleSpec>,
+    /// How large gradients are kept in bounds.
+    pub gradient_clip: Option<ClipSpec>,
     /// λ of the decay ½λW² on weights.
     pub weight_decay: f64,
     /// Samples of a mini-batch.
     pub batch_size: usize,
-    /// Passes over the training samples.
-    pub epochs: u64,
+    /// Passes over the training samples; `None` where `steps` says how long.
+    pub epochs: Option<u64>,
+    /// Mini-batches, instead of epochs.
+    pub steps: Option<u64>,
     /// Decides every random draw.
     pub seed: u64,
+    /// When to stop before the end.
+    pub early_stopping: Option<EarlyStopping>,
     /// Training time after which the job ends as it is, in seconds.
     pub max_seconds: Option<f64>,
     /// Training time between two checkpoints, in seconds.
     pub checkpoint_every_seconds: f64,
+    /// Whether a look inside the network is taken at the end of epochs.
+    pub diagnostics: bool,
 }
 
 /// Which samples.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSpec {
     /// The dataset.
@@ -54,6 +68,10 @@ pub struct DatasetSpec {
     pub train_limit: Option<usize>,
     /// Measure on this many samples only, the first ones.
     pub test_limit: Option<usize>,
+    /// Share of the training samples that is held out and measured on after each epoch.
+    pub validation_fraction: f64,
+    /// How training images are varied.
+    pub augment: Option<AugmentSpec>,
 }
 
 const NAME: Kind = Kind::Text { max_chars: 120, slug: false };
@@ -66,6 +84,18 @@ const DATASET: &[Field] = &[
     Field::required("name", SLUG, "a dataset's name, as `GET /v1/datasets` lists them"),
     Field::optional("train_limit", Kind::Nullable(&LIMIT), "null", "learn from the first so many samples only"),
     Field::optional("test_limit", Kind::Nullable(&LIMIT), "null", "measure on the first so many samples only"),
+    Field::optional(
+        "validation_fraction",
+        Kind::Number { min: Bound::Included(0.0), max: Bound::Excluded(1.0) },
+        "0.0",
+        "share of the training samples, drawn by the seed, that is held out and measured on after each epoch",
+    ),
+    Field::optional(
+        "augment",
+        Kind::Nullable(&Kind::Object(augment::FIELDS)),
+        "null",
+        "how training images are varied at random, anew in each epoch",
+    ),
 ];
 
 /// The fields of a spec.
@@ -83,16 +113,51 @@ pub const FIELDS: &[Field] = &[
     Field::optional("loss", Kind::OneOf(loss::entries), "\"softmax_cross_entropy\"", "what is made small"),
     Field::optional("optimizer", Kind::OneOf(optimizer::entries), "\"adam\"", "how it is made small"),
     Field::optional(
+        "schedule",
+        Kind::Nullable(&Kind::OneOf(schedule::entries)),
+        "null",
+        "how the learning rate changes while training goes on",
+    ),
+    Field::optional(
+        "gradient_clip",
+        Kind::Nullable(&Kind::OneOf(clip::entries)),
+        "null",
+        "how large gradients are kept in bounds",
+    ),
+    Field::optional(
         "weight_decay",
         Kind::Number { min: Bound::Included(0.0), max: Bound::Included(1000.0) },
         "0.0",
         "λ of the decay ½λW² on weights",
     ),
     Field::optional("batch_size", Kind::Count { min: 1, max: 1 << 20 }, "100", "samples of a mini-batch"),
-    Field::optional("epochs", Kind::Count { min: 1, max: 1_000_000 }, "20", "passes over the training samples"),
+    Field::optional(
+        "epochs",
+        Kind::Nullable(&Kind::Count { min: 1, max: 1_000_000 }),
+        "20",
+        "passes over the training samples",
+    ),
+    Field::optional(
+        "steps",
+        Kind::Nullable(&Kind::Count { min: 1, max: 1_000_000_000 }),
+        "null",
+        "mini-batches of the whole training, instead of epochs",
+    ),
     Field::optional("seed", Kind::Count { min: 0, max: u64::MAX }, "42", "decides every random draw"),
+    Field::optional(
+        "early_stopping",
+        Kind::Nullable(&Kind::Object(early_stopping::FIELDS)),
+        "null",
+        "when to stop before the end; needs dataset.validation_fraction",
+    ),
     Field::optional("max_seconds", Kind::Nullable(&SECONDS), "null", "training time after which the job ends as it is"),
     Field::optional("checkpoint_every_seconds", SECONDS, "5", "training time between two checkpoints"),
+    Field::optional(
+        "diagnostics",
+        Kind::Flag,
+        "true",
+        "whether a look inside the network is taken at the end of epochs: histograms, dead units, norms, filters",
+    ),
 ];
 
 impl TrainSpec {
@@ -110,7 +175,8 @@ impl TrainSpec {
     /// Every fault that can be seen without knowing the dataset.
     pub fn from_value(value: &serde_json::Value) -> Result<Self, Faults> {
         let mut faults: Vec<Fault> = Vec::new();
-        let complete = check::object(FIELDS, value, &Pointer::root(), &mut faults);
+        let mut complete = check::object(FIELDS, value, &Pointer::root(), &mut faults);
+        length(value, &mut complete, &mut faults);
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
@@ -137,11 +203,34 @@ impl TrainSpec {
             init: self.init.clone(),
             loss: self.loss,
             optimizer: self.optimizer.clone(),
+            schedule: self.schedule,
+            gradient_clip: self.gradient_clip,
             weight_decay: self.weight_decay,
             batch_size: self.batch_size,
-            epochs: self.epochs,
+            length: match (self.steps, self.epochs) {
+                (Some(steps), _) => Length::Steps(steps),
+                // `length` has seen to it that one of them is there.
+                (None, epochs) => Length::Epochs(epochs.unwrap_or(1)),
+            },
             seed: self.seed,
+            validation_fraction: self.dataset.validation_fraction,
+            early_stopping: self.early_stopping.clone(),
+            augment: self.dataset.augment,
+            diagnostics: self.diagnostics,
         }
+    }
+}
+
+/// A training is so many epochs or so many steps long: the default of the one gives way to the other.
+fn length(given: &serde_json::Value, complete: &mut serde_json::Value, faults: &mut Vec<Fault>) {
+    let says = |key: &str| given.get(key).is_some_and(|value| !value.is_null());
+    match (says("epochs"), says("steps")) {
+        (true, true) => faults.push(Pointer::root().at("steps").fault("give epochs or steps, not both")),
+        (false, true) => complete["epochs"] = serde_json::Value::Null,
+        (false, false) if given.get("epochs").is_some() => {
+            faults.push(Pointer::root().at("epochs").fault("epochs may be null only where steps are given"));
+        }
+        _ => {}
     }
 }
 

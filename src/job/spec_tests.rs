@@ -24,7 +24,7 @@ fn pointers(spec: &Value) -> Vec<String> {
 #[test]
 fn defaults_are_filled_in() {
     let spec = TrainSpec::from_value(&minimal()).expect("a sound spec");
-    assert_eq!((spec.batch_size, spec.epochs, spec.seed), (100, 20, 42));
+    assert_eq!((spec.batch_size, spec.epochs, spec.seed), (100, Some(20), 42));
     assert_eq!(spec.model_name(), "digits");
     let shown = serde_json::to_value(&spec).expect("plain data");
     assert_eq!(

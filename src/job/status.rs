@@ -69,6 +69,8 @@ impl fmt::Display for Status {
 pub enum StopReason {
     /// All epochs are done.
     Completed,
+    /// What it monitored had not become better for long enough.
+    EarlyStopping,
     /// Its `max_seconds` were over.
     MaxSeconds,
     /// A loss or weight was not finite.
@@ -81,12 +83,14 @@ pub enum StopReason {
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::Completed, Self::MaxSeconds, Self::Diverged, Self::User, Self::Error];
+    pub const ALL: [Self; 6] =
+        [Self::Completed, Self::EarlyStopping, Self::MaxSeconds, Self::Diverged, Self::User, Self::Error];
 
     /// Its name, as in JSON and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
+            Self::EarlyStopping => "early_stopping",
             Self::MaxSeconds => "max_seconds",
             Self::Diverged => "diverged",
             Self::User => "user",

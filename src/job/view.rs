@@ -40,6 +40,8 @@ pub struct Job {
     pub parameters: usize,
     /// Samples that are learned from.
     pub train_samples: usize,
+    /// Samples that are held out and measured on after each epoch.
+    pub validation_samples: usize,
     /// Samples that are measured on.
     pub test_samples: usize,
     /// Bytes at the peak, about.
@@ -95,6 +97,12 @@ pub struct LastMetrics {
     pub train_loss: Option<f64>,
     /// Training accuracy of the newest whole epoch.
     pub train_accuracy: Option<f64>,
+    /// Loss on the samples that are held out, after the newest whole epoch.
+    #[serde(default)]
+    pub validation_loss: Option<f64>,
+    /// Accuracy on them.
+    #[serde(default)]
+    pub validation_accuracy: Option<f64>,
     /// Test loss after the newest whole epoch.
     pub test_loss: Option<f64>,
     /// Test accuracy after the newest whole epoch.

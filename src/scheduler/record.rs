@@ -14,9 +14,10 @@ use super::control::{Control, Stop};
 use super::hub::Hub;
 use super::watch::{Message, Standing};
 use crate::engine::checkpoint::Checkpoint;
+use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
-use crate::store::{NewCheckpoint, RunKey, Store, StoreError};
+use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
 const PACE: Duration = Duration::from_millis(50);
@@ -50,7 +51,16 @@ pub(super) struct Recorder {
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<Event>,
+    looks: Vec<Diagnostics>,
     standing: Option<Standing>,
+}
+
+/// A state that is to be saved.
+#[derive(Debug)]
+struct SavedState {
+    state: Checkpoint,
+    epoch: u64,
+    trained_seconds: f64,
 }
 
 impl Recorder {
@@ -99,20 +109,25 @@ impl Recorder {
                     batch.events.push(self.event(body));
                     batch.standing = Some(*standing);
                 }
+                Message::Look(look) => batch.looks.push(*look),
                 Message::Checkpoint { state, epoch, trained_seconds } => {
                     let mut ready = std::mem::take(&mut batch);
                     *last = ready.standing.take().unwrap_or_else(|| last.clone());
                     last.progress.step = state.position.step;
                     last.progress.epoch = last.progress.epoch.max(epoch);
-                    self.save(ready.events, *state, epoch, trained_seconds, last).await?;
+                    let saved = SavedState { state: *state, epoch, trained_seconds };
+                    self.save(ready, saved, last).await?;
                 }
             }
         }
-        if let Some(standing) = batch.standing {
-            let events = batch.events;
+        if !batch.events.is_empty() || !batch.looks.is_empty() {
+            if let Some(standing) = batch.standing.take() {
+                *last = standing;
+            }
+            let Batch { events, looks, .. } = batch;
             let (store, run) = (self.store.clone(), self.run);
-            self.insist(|| store.append(run, &events, &standing.progress, &standing.metrics)).await?;
-            *last = standing;
+            let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
+            self.insist(|| store.append(run, news())).await?;
             self.hub.publish(events);
         }
         Ok(())
@@ -120,10 +135,8 @@ impl Recorder {
 
     async fn save(
         &mut self,
-        mut events: Vec<Event>,
-        state: Checkpoint,
-        epoch: u64,
-        trained_seconds: f64,
+        Batch { mut events, looks, .. }: Batch,
+        SavedState { state, epoch, trained_seconds }: SavedState,
         standing: &Standing,
     ) -> Result<(), Lost> {
         let step = state.position.step;
@@ -138,7 +151,8 @@ impl Recorder {
         events.push(self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 })));
         let checkpoint = NewCheckpoint { bytes, sha256, step, trained_seconds };
         let (store, run) = (self.store.clone(), self.run);
-        self.insist(|| store.save_checkpoint(run, &checkpoint, &events, &standing.progress, &standing.metrics)).await?;
+        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
+        self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
         self.hub.publish(events);
         Ok(())
     }

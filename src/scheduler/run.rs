@@ -13,8 +13,10 @@ use super::watch::{Frame, Halt, Message, Standing, Watch};
 use crate::data::Dataset;
 use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
+use crate::engine::metrics::Report;
 use crate::engine::network::Network;
-use crate::engine::train::{Data, Outcome, Trainer, steps_per_epoch};
+use crate::engine::train::pace::steps_per_epoch;
+use crate::engine::train::{Data, Outcome, Trainer};
 use crate::job::event::{Alert, EventBody};
 use crate::job::plan::{Plan, Premises};
 use crate::job::status::StopReason;
@@ -35,7 +37,7 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) enum Ending {
     /// The weights are final.
-    Trained { reason: StopReason, network: Box<Network>, parameters: Vec<f32>, standing: Standing },
+    Trained(Box<Trained>),
     /// The client cancelled the job; the last state has been handed to the recorder.
     Cancelled(Standing),
     /// The server shuts down; the last state has been handed to the recorder.
@@ -44,6 +46,16 @@ pub(super) enum Ending {
     Fenced,
     /// The job cannot be trained to its end.
     Failed { reason: StopReason, error: String },
+}
+
+/// What a training has led to.
+#[derive(Debug)]
+pub(super) struct Trained {
+    pub(super) reason: StopReason,
+    pub(super) network: Network,
+    pub(super) parameters: Vec<f32>,
+    pub(super) evaluation: Report,
+    pub(super) standing: Standing,
 }
 
 /// Runs a job. A panic is a failed job, never a dead server.
@@ -110,13 +122,13 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
     let progress = Progress { step: trainer.step(), ..start.job.progress.clone() };
     let standing = Standing { progress, metrics: start.job.metrics.clone() };
     let mut watch = Watch::new(frame, &start.control, &start.share, &start.outbox, standing);
-    let ending = drive(&mut trainer, &mut watch, data);
+    let ending = drive(&mut trainer, &mut watch, data, dataset.info.classes);
     let parameters = trainer.parameters().to_vec();
     drop(trainer);
     match ending {
-        Driven::Trained(reason) => {
+        Driven::Trained(reason, evaluation) => {
             let standing = standing_of(watch, reason == StopReason::Completed);
-            Ending::Trained { reason, network: Box::new(network), parameters, standing }
+            Ending::Trained(Box::new(Trained { reason, network, parameters, evaluation, standing }))
         }
         Driven::Cancelled => Ending::Cancelled(standing_of(watch, false)),
         Driven::Interrupted => Ending::Interrupted,
@@ -127,7 +139,7 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
 
 /// An [`Ending`] before the trainer has let go of the network.
 enum Driven {
-    Trained(StopReason),
+    Trained(StopReason, Report),
     Cancelled,
     Interrupted,
     Fenced,
@@ -135,7 +147,7 @@ enum Driven {
 }
 
 /// Trains until the end or a reason to stop, moving to another pool when the run's share of the cores changes.
-fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>) -> Driven {
+fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, classes: usize) -> Driven {
     loop {
         let pool = match watch.pool() {
             Ok(pool) => pool,
@@ -146,18 +158,17 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>) -> Dr
         };
         let outcome = pool.install(|| trainer.run(watch));
         match (outcome, watch.halt) {
-            (Outcome::Completed, _) => return Driven::Trained(StopReason::Completed),
+            (Outcome::Completed, _) => return conclude(trainer, watch, (data, classes), StopReason::Completed, &pool),
+            (Outcome::EarlyStopped, _) => {
+                return conclude(trainer, watch, (data, classes), StopReason::EarlyStopping, &pool);
+            }
             (Outcome::Stopped, Some(Halt::Reshare)) => {}
             (Outcome::Stopped, Some(Halt::MaxSeconds)) => {
-                let checkpoint = trainer.checkpoint();
-                if !checkpoint.is_finite() {
+                trainer.restore_best();
+                if !trainer.checkpoint().is_finite() {
                     return diverged(watch, trainer.step());
                 }
-                let test = pool.install(|| trainer.evaluate(data.test));
-                watch.standing.metrics.test_loss = test.mean_loss();
-                watch.standing.metrics.test_accuracy = test.accuracy();
-                watch.standing.progress.step = trainer.step();
-                return Driven::Trained(StopReason::MaxSeconds);
+                return conclude(trainer, watch, (data, classes), StopReason::MaxSeconds, &pool);
             }
             (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
             (Outcome::Stopped, Some(Halt::Told(stop))) => {
@@ -171,6 +182,21 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>) -> Dr
             (Outcome::Diverged { step }, _) => return diverged(watch, step),
         }
     }
+}
+
+/// Measures the final weights, which need not be those of the last epoch.
+fn conclude(
+    trainer: &Trainer<'_>,
+    watch: &mut Watch<'_>,
+    (data, classes): (Data<'_>, usize),
+    reason: StopReason,
+    pool: &rayon::ThreadPool,
+) -> Driven {
+    let report = pool.install(|| trainer.report_on(data.test, classes));
+    watch.standing.metrics.test_loss = report.loss;
+    watch.standing.metrics.test_accuracy = report.accuracy;
+    watch.standing.progress.step = trainer.step();
+    Driven::Trained(reason, report)
 }
 
 fn diverged(watch: &Watch<'_>, step: u64) -> Driven {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::control::{Control, Stop};
 use super::cores::Share;
 use crate::engine::checkpoint::Checkpoint;
+use crate::engine::diagnostics::Diagnostics;
 use crate::engine::train::{Command, Observer, TrainEvent};
 use crate::job::event::{Epoch, EventBody, Metrics};
 use crate::job::view::{LastMetrics, Progress};
@@ -17,6 +18,8 @@ use crate::job::view::{LastMetrics, Progress};
 pub(super) enum Message {
     /// Something happened.
     Event { body: EventBody, standing: Box<Standing> },
+    /// A look inside the network.
+    Look(Box<Diagnostics>),
     /// A state to save.
     Checkpoint { state: Box<Checkpoint>, epoch: u64, trained_seconds: f64 },
 }
@@ -182,7 +185,11 @@ impl Observer for Watch<'_> {
                     eta_seconds: self.standing.progress.eta_seconds,
                 })
             }
-            TrainEvent::Epoch { step, epoch, train, test } => {
+            TrainEvent::Diagnostics(look) => return self.send(Message::Look(look)),
+            TrainEvent::Epoch { step, epoch, train, validation, test } => {
+                let validation = validation.unwrap_or_default();
+                (self.standing.metrics.validation_loss, self.standing.metrics.validation_accuracy) =
+                    (validation.mean_loss(), validation.accuracy());
                 (self.standing.metrics.train_loss, self.standing.metrics.train_accuracy) =
                     (train.mean_loss(), train.accuracy());
                 (self.standing.metrics.test_loss, self.standing.metrics.test_accuracy) =
@@ -195,6 +202,8 @@ impl Observer for Watch<'_> {
                     step,
                     train_loss: train.mean_loss(),
                     train_accuracy: train.accuracy(),
+                    validation_loss: validation.mean_loss(),
+                    validation_accuracy: validation.accuracy(),
                     test_loss: test.mean_loss(),
                     test_accuracy: test.accuracy(),
                     seconds,

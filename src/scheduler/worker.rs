@@ -9,7 +9,7 @@ use super::Scheduler;
 use super::clock::now;
 use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
-use super::run::{Ending, Start, run};
+use super::run::{Ending, Start, Trained, run};
 use super::watch::Standing;
 use crate::engine::checkpoint::all_finite;
 use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
@@ -130,7 +130,8 @@ impl Scheduler {
                 self.hub().publish(events);
                 return Ok(());
             }
-            Ending::Trained { reason, network, parameters, standing } => {
+            Ending::Trained(trained) => {
+                let Trained { reason, network, parameters, evaluation, standing } = *trained;
                 if all_finite(&parameters) {
                     let metadata = WeightsMetadata::new(&network, &job.spec.dataset.name, job.spec.loss);
                     let encoded = tokio::task::spawn_blocking(move || {
@@ -138,7 +139,8 @@ impl Scheduler {
                         NewWeights { sha256: sha256_hex(&bytes), bytes }
                     });
                     let weights = encoded.await.map_err(|_| Lost::Abandoned)?;
-                    ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job)
+                    let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
+                    Finish { evaluation: Some(evaluation), ..end }
                 } else {
                     let error = Some("the final weights are not finite".into());
                     ended(Status::Failed, StopReason::Diverged, error, None, Some(standing), job)
@@ -178,6 +180,7 @@ fn ended(
         status,
         stop_reason,
         error,
+        evaluation: None,
         weights,
     }
 }

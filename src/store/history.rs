@@ -50,6 +50,10 @@ pub struct EpochPoint {
     pub train_loss: Option<f64>,
     /// Share of them read right.
     pub train_accuracy: Option<f64>,
+    /// Mean loss over the samples that are held out.
+    pub validation_loss: Option<f64>,
+    /// Share of them read right.
+    pub validation_accuracy: Option<f64>,
     /// Mean loss over the test samples.
     pub test_loss: Option<f64>,
     /// Share of them read right.
@@ -75,7 +79,8 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let epochs: Vec<EpochRow> = sqlx::query_as(
-            "select epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at
+            "select epoch, step, train_loss, train_accuracy, validation_loss, validation_accuracy,
+                    test_loss, test_accuracy, seconds, at
              from epochs where job = ? order by epoch",
         )
         .bind(job)
@@ -117,6 +122,8 @@ struct EpochRow {
     step: u64,
     train_loss: Option<f64>,
     train_accuracy: Option<f64>,
+    validation_loss: Option<f64>,
+    validation_accuracy: Option<f64>,
     test_loss: Option<f64>,
     test_accuracy: Option<f64>,
     seconds: Option<f64>,
@@ -125,9 +132,18 @@ struct EpochRow {
 
 impl EpochRow {
     fn into_point(self) -> Result<EpochPoint, Corrupt> {
-        let Self { epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at } = self;
-        let at = time(&at, "the time of an epochs row")?;
-        Ok(EpochPoint { epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at })
+        Ok(EpochPoint {
+            epoch: self.epoch,
+            step: self.step,
+            train_loss: self.train_loss,
+            train_accuracy: self.train_accuracy,
+            validation_loss: self.validation_loss,
+            validation_accuracy: self.validation_accuracy,
+            test_loss: self.test_loss,
+            test_accuracy: self.test_accuracy,
+            seconds: self.seconds,
+            at: time(&self.at, "the time of an epochs row")?,
+        })
     }
 }
 
@@ -161,14 +177,17 @@ async fn keep_step(db: &mut SqliteConnection, event: &Event, metrics: &Metrics) 
 async fn keep_epoch(db: &mut SqliteConnection, event: &Event, epoch: &Epoch) -> Result<(), StoreError> {
     sqlx::query(
         "insert or replace into epochs
-             (job, epoch, step, train_loss, train_accuracy, test_loss, test_accuracy, seconds, at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (job, epoch, step, train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss,
+              test_accuracy, seconds, at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(event.job)
     .bind(int(epoch.epoch)?)
     .bind(int(epoch.step)?)
     .bind(finite(epoch.train_loss))
     .bind(finite(epoch.train_accuracy))
+    .bind(finite(epoch.validation_loss))
+    .bind(finite(epoch.validation_accuracy))
     .bind(finite(epoch.test_loss))
     .bind(finite(epoch.test_accuracy))
     .bind(finite(Some(epoch.seconds)))
@@ -182,22 +201,31 @@ async fn keep_epoch(db: &mut SqliteConnection, event: &Event, epoch: &Epoch) -> 
 pub(super) async fn rewind(db: &mut SqliteConnection, job: Uuid, step: i64) -> Result<LastMetrics, StoreError> {
     sqlx::query("delete from metrics where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
     sqlx::query("delete from epochs where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
+    sqlx::query("delete from diagnostics where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
     let window: Option<(Option<f64>, Option<f64>)> =
         sqlx::query_as("select loss, accuracy from metrics where job = ? order by step desc limit 1")
             .bind(job)
             .fetch_optional(&mut *db)
             .await?;
-    let epoch: Option<[Option<f64>; 4]> = sqlx::query_as::<_, (Option<f64>, Option<f64>, Option<f64>, Option<f64>)>(
-        "select train_loss, train_accuracy, test_loss, test_accuracy
+    let epoch: Option<EpochRow> = sqlx::query_as(
+        "select epoch, step, train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss, test_accuracy,
+                seconds, at
          from epochs where job = ? order by epoch desc limit 1",
     )
     .bind(job)
     .fetch_optional(db)
-    .await?
-    .map(Into::into);
+    .await?;
     let (loss, accuracy) = window.unwrap_or_default();
-    let [train_loss, train_accuracy, test_loss, test_accuracy] = epoch.unwrap_or_default();
-    Ok(LastMetrics { loss, accuracy, train_loss, train_accuracy, test_loss, test_accuracy })
+    let newest = LastMetrics { loss, accuracy, ..LastMetrics::default() };
+    Ok(epoch.map_or(newest.clone(), |epoch| LastMetrics {
+        train_loss: epoch.train_loss,
+        train_accuracy: epoch.train_accuracy,
+        validation_loss: epoch.validation_loss,
+        validation_accuracy: epoch.validation_accuracy,
+        test_loss: epoch.test_loss,
+        test_accuracy: epoch.test_accuracy,
+        ..newest
+    }))
 }
 
 /// The progress of a job that is back at this step.

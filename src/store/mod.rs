@@ -8,12 +8,13 @@
 //! - `jobs`: jobs accepted and read
 //! - `queue`: jobs claimed, given back and cancelled
 //! - `run`: what a run writes, from its first event to its end
-//! - `events`, `history`: a job's log, and its figures for charts
+//! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
 mod chunks;
+mod diagnostics;
 mod error;
 mod events;
 mod history;
@@ -27,13 +28,14 @@ mod run;
 mod weights;
 
 pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
 pub use jobs::{JobQuery, NewJob, Order, Page};
 pub use models::{ModelEntry, ModelVersion};
 pub use open::Store;
 pub use queue::{Cancelled, Claim};
-pub use run::{Finish, RunKey};
+pub use run::{Finish, News, RunKey};
 pub use weights::NewWeights;
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl JobRow {
             network: plan.network,
             parameters: plan.parameters,
             train_samples: plan.train_samples,
+            validation_samples: plan.validation_samples,
             test_samples: plan.test_samples,
             peak_memory_bytes: plan.peak_memory_bytes,
             progress: document::<Progress>(&self.progress, &what("progress"))?,

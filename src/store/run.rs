@@ -9,7 +9,9 @@ use super::error::StoreError;
 use super::moves::{Head, Move};
 use super::open::Store;
 use super::weights::{self, NewWeights};
-use super::{history, models, queue};
+use super::{diagnostics, history, models, queue};
+use crate::engine::diagnostics::Diagnostics;
+use crate::engine::metrics::Report;
 use crate::job::event::{Event, EventBody};
 use crate::job::status::{Status, StopReason};
 use crate::job::view::{LastMetrics, Progress};
@@ -21,6 +23,19 @@ pub struct RunKey {
     pub job: Uuid,
     /// The claim's number, from 1.
     pub attempt: u32,
+}
+
+/// What a run has to tell.
+#[derive(Debug, Clone, Copy)]
+pub struct News<'a> {
+    /// Events that are not yet written.
+    pub events: &'a [Event],
+    /// Looks inside the network.
+    pub looks: &'a [Diagnostics],
+    /// How far the job is.
+    pub progress: &'a Progress,
+    /// Its newest figures.
+    pub metrics: &'a LastMetrics,
 }
 
 /// The end of a run.
@@ -38,6 +53,8 @@ pub struct Finish {
     pub stop_reason: StopReason,
     /// What went wrong.
     pub error: Option<String>,
+    /// What the final weights are worth.
+    pub evaluation: Option<Report>,
     /// The weights of a job that succeeded; only of such a one, and always.
     pub weights: Option<NewWeights>,
 }
@@ -64,17 +81,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::Internal`] where an event is not the
     /// one that is due; any failure of the database.
-    pub async fn append(
-        &self,
-        run: RunKey,
-        events: &[Event],
-        progress: &Progress,
-        metrics: &LastMetrics,
-    ) -> Result<(), StoreError> {
+    pub async fn append(&self, run: RunKey, news: News<'_>) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
-        take(&mut tx, &mut head, events).await?;
-        head.record(&mut tx, progress, metrics).await?;
+        tell(&mut tx, &mut head, news).await?;
         Ok(tx.commit().await?)
     }
 
@@ -86,15 +96,12 @@ impl Store {
         &self,
         run: RunKey,
         checkpoint: &NewCheckpoint,
-        events: &[Event],
-        progress: &Progress,
-        metrics: &LastMetrics,
+        news: News<'_>,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
         checkpoints::replace(&mut tx, run.job, checkpoint).await?;
-        take(&mut tx, &mut head, events).await?;
-        head.record(&mut tx, progress, metrics).await?;
+        tell(&mut tx, &mut head, news).await?;
         Ok(tx.commit().await?)
     }
 
@@ -125,6 +132,9 @@ impl Store {
             let version = models::add_version(&mut tx, &head, &new.sha256, at).await?;
             end.weights = Some((new.sha256.clone(), version));
             checkpoints::delete(&mut tx, run.job).await?;
+            if let Some(report) = &finish.evaluation {
+                diagnostics::keep_evaluation(&mut tx, run.job, report).await?;
+            }
         }
         let ends = end.make(&mut tx, &mut head).await?;
         tx.commit().await?;
@@ -143,6 +153,14 @@ impl Store {
         tx.commit().await?;
         Ok(events)
     }
+}
+
+async fn tell(db: &mut SqliteConnection, head: &mut Head, news: News<'_>) -> Result<(), StoreError> {
+    take(db, head, news.events).await?;
+    for look in news.looks {
+        diagnostics::keep_look(db, head.id, look).await?;
+    }
+    head.record(db, news.progress, news.metrics).await
 }
 
 async fn take(db: &mut SqliteConnection, head: &mut Head, events: &[Event]) -> Result<(), StoreError> {

@@ -43,7 +43,7 @@ async fn a_checkpoint_takes_the_place_of_the_former() {
     for (step, len, chunks) in [(10, 3_000_000, 3), (20, 2_000_000, 2), (30, 5, 1)] {
         let checkpoint = new_checkpoint(step, len);
         let event = saved(run, house.next_id(run.job).await, step);
-        house.save_checkpoint(run, &checkpoint, &[event], &progress(step), &figures(step)).await.unwrap();
+        house.save_checkpoint(run, &checkpoint, news(&[event], &progress(step), &figures(step))).await.unwrap();
         assert!(same(&house.checkpoint(run.job).await.unwrap().unwrap(), &checkpoint));
         assert_eq!(house.count("select count(*) from chunks").await, chunks, "no more than those of the newest");
         assert_eq!(house.count("select count(*) from blobs").await, 1);
@@ -69,7 +69,7 @@ async fn a_full_disk_takes_nothing_away() {
         fill().await;
         let checkpoint = new_checkpoint(20, 3 << 20);
         let events = std::slice::from_ref(&event);
-        let saved = house.save_checkpoint(run, &checkpoint, events, &progress(20), &figures(20)).await;
+        let saved = house.save_checkpoint(run, &checkpoint, news(events, &progress(20), &figures(20))).await;
         assert!(matches!(saved, Err(StoreError::Full(_))), "{saved:?}");
         assert_eq!(house.told(run.job).await, before);
         fill().await;
@@ -89,7 +89,7 @@ async fn false_bytes_are_not_given_out() {
     let run = house.running().await;
     let checkpoint = new_checkpoint(10, 3_000_000);
     let event = saved(run, 3, 10);
-    house.save_checkpoint(run, &checkpoint, &[event], &progress(10), &figures(10)).await.unwrap();
+    house.save_checkpoint(run, &checkpoint, news(&[event], &progress(10), &figures(10))).await.unwrap();
 
     for damage in [
         "update chunks set data = zeroblob(length(data)) where n = 1",

@@ -8,9 +8,9 @@ async fn all_writes_are_refused(house: &House, run: RunKey) {
     let next = house.next_id(run.job).await;
     let events = [metrics(run, next, 90)];
     let refused = [
-        house.append(run, &events, &progress(90), &figures(90)).await.err(),
-        house.append(run, &[], &progress(90), &figures(90)).await.err(),
-        house.save_checkpoint(run, &new_checkpoint(90, 9), &events, &progress(90), &figures(90)).await.err(),
+        house.append(run, news(&events, &progress(90), &figures(90))).await.err(),
+        house.append(run, news(&[], &progress(90), &figures(90))).await.err(),
+        house.save_checkpoint(run, &new_checkpoint(90, 9), news(&events, &progress(90), &figures(90))).await.err(),
         house.finish(run, &success(events.to_vec(), vec![9]), at(8)).await.err(),
         house.finish(run, &end(Status::Failed, StopReason::Error, Some("x")), at(8)).await.err(),
         house.release(run, at(8)).await.err(),
@@ -63,5 +63,5 @@ async fn a_run_that_never_was_owns_nothing() {
     let run = house.claimed().await.run;
     all_writes_are_refused(&house, RunKey { attempt: 2, ..run }).await;
     let nobody = RunKey { job: Uuid::nil(), attempt: 1 };
-    assert!(matches!(house.append(nobody, &[], &progress(1), &figures(1)).await, Err(StoreError::Fenced)));
+    assert!(matches!(house.append(nobody, news(&[], &progress(1), &figures(1))).await, Err(StoreError::Fenced)));
 }

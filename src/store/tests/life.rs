@@ -25,8 +25,8 @@ async fn a_job_waits_runs_and_becomes_a_model() {
     assert_eq!(claim.checkpoint, Ok(None));
 
     let events = [metrics(run, 3, 5), metrics(run, 4, 10), epoch(run, 5, 1)];
-    house.append(run, &events, &progress(10), &figures(10)).await.unwrap();
-    house.append(run, &[], &progress(11), &figures(11)).await.unwrap();
+    house.append(run, news(&events, &progress(10), &figures(10))).await.unwrap();
+    house.append(run, news(&[], &progress(11), &figures(11))).await.unwrap();
     let job = house.get(job.id).await;
     assert_eq!((&job.progress, &job.metrics), (&progress(11), &figures(11)), "numbers come back to the last bit");
 
@@ -116,9 +116,9 @@ async fn the_next_event_is_the_only_one_that_is_taken() {
         vec![foreign],
         vec![state],
     ] {
-        let appended = house.append(run, &events, &progress(1), &figures(1)).await;
+        let appended = house.append(run, news(&events, &progress(1), &figures(1))).await;
         assert!(matches!(appended, Err(StoreError::Internal(_))), "{events:?}");
-        let saved = house.save_checkpoint(run, &new_checkpoint(1, 9), &events, &progress(1), &figures(1)).await;
+        let saved = house.save_checkpoint(run, &new_checkpoint(1, 9), news(&events, &progress(1), &figures(1))).await;
         assert!(matches!(saved, Err(StoreError::Internal(_))), "{events:?}");
         let finished = house.finish(run, &success(events.clone(), vec![1]), at(2)).await;
         assert!(matches!(finished, Err(StoreError::Internal(_))), "{events:?}");
@@ -148,7 +148,7 @@ async fn what_belongs_to_a_job_goes_with_it() {
     let run = house.running().await;
     house.checkpoint_at(run, 10).await;
     let events = [epoch(run, 5, 1)];
-    house.append(run, &events, &progress(10), &figures(10)).await.unwrap();
+    house.append(run, news(&events, &progress(10), &figures(10))).await.unwrap();
     house.sql("delete from jobs").await;
     for table in [
         "select count(*) from events",

@@ -87,14 +87,14 @@ impl House {
         let next = self.next_id(run.job).await;
         let events = [metrics(run, next, step), saved(run, next + 1, step)];
         let checkpoint = new_checkpoint(step, 10);
-        self.save_checkpoint(run, &checkpoint, &events, &progress(step), &figures(step)).await.unwrap();
+        self.save_checkpoint(run, &checkpoint, news(&events, &progress(step), &figures(step))).await.unwrap();
         checkpoint
     }
 
     /// Takes a run on to this step, without a checkpoint.
     async fn train_to(&self, run: RunKey, step: u64) {
         let event = metrics(run, self.next_id(run.job).await, step);
-        self.append(run, &[event], &progress(step), &figures(step)).await.unwrap();
+        self.append(run, news(&[event], &progress(step), &figures(step))).await.unwrap();
     }
 
     async fn succeed(&self, run: RunKey, weights: Vec<u8>) -> Vec<Event> {
@@ -157,6 +157,10 @@ fn progress(step: u64) -> Progress {
 }
 
 /// Figures that tell the step they are of.
+fn news<'a>(events: &'a [Event], progress: &'a Progress, metrics: &'a LastMetrics) -> News<'a> {
+    News { events, looks: &[], progress, metrics }
+}
+
 fn figures(step: u64) -> LastMetrics {
     let x = 1.0 / step as f64;
     LastMetrics { loss: Some(x), accuracy: Some(1.0 - x), test_accuracy: Some(0.75), ..LastMetrics::default() }
@@ -181,6 +185,8 @@ fn epoch(run: RunKey, id: u64, epoch: u64) -> Event {
         step: epoch * 10,
         train_loss: x,
         train_accuracy: x,
+        validation_loss: None,
+        validation_accuracy: None,
         test_loss: x,
         test_accuracy: x,
         seconds: 0.3,
@@ -224,6 +230,7 @@ fn success(events: Vec<Event>, weights: Vec<u8>) -> Finish {
         status: Status::Succeeded,
         stop_reason: StopReason::Completed,
         error: None,
+        evaluation: None,
         weights: Some(NewWeights { sha256: sha256(&weights), bytes: weights }),
     }
 }

@@ -86,7 +86,7 @@ async fn a_database_of_a_newer_dojang_is_refused() {
 async fn a_number_too_large_for_a_row_is_not_cut() {
     let house = House::new().await;
     let run = house.running().await;
-    let error = house.append(run, &[metrics(run, 3, u64::MAX)], &progress(1), &figures(1)).await.unwrap_err();
+    let error = house.append(run, news(&[metrics(run, 3, u64::MAX)], &progress(1), &figures(1))).await.unwrap_err();
     assert!(matches!(error, StoreError::Internal(_)), "{error}");
 }
 
@@ -98,7 +98,7 @@ async fn a_request_that_is_dropped_half_way_leaves_nothing_behind() {
     let before = house.told(run.job).await;
     for _ in 0..5 {
         let checkpoint = new_checkpoint(10, 100);
-        let dropped = house.save_checkpoint(run, &checkpoint, &[], &progress(10), &figures(10)).now_or_never();
+        let dropped = house.save_checkpoint(run, &checkpoint, news(&[], &progress(10), &figures(10))).now_or_never();
         assert!(dropped.is_none(), "one poll is not enough to write");
         let open = house.write().await.unwrap();
         drop(open);

@@ -145,11 +145,11 @@ async fn steps_past_the_checkpoint_count_no_more() {
     house.train_to(run, 5).await;
     let next = house.next_id(run.job).await;
     let first = epoch(run, next, 1);
-    house.append(run, std::slice::from_ref(&first), &progress(10), &figures(10)).await.unwrap();
+    house.append(run, news(std::slice::from_ref(&first), &progress(10), &figures(10))).await.unwrap();
     house.checkpoint_at(run, 12).await;
     house.train_to(run, 20).await;
     let next = house.next_id(run.job).await;
-    house.append(run, &[epoch(run, next, 2)], &progress(20), &figures(20)).await.unwrap();
+    house.append(run, news(&[epoch(run, next, 2)], &progress(20), &figures(20))).await.unwrap();
     let steps = async || {
         let history = house.metrics(run.job).await.unwrap();
         let steps: Vec<_> = history.steps.iter().map(|point| point.step).collect();

@@ -69,7 +69,7 @@ async fn a_log_is_read_from_any_event_on() {
     let house = House::new().await;
     let run = house.running().await;
     let events: Vec<_> = (3..=40).map(|id| metrics(run, id, id)).collect();
-    house.append(run, &events, &progress(40), &figures(40)).await.unwrap();
+    house.append(run, news(&events, &progress(40), &figures(40))).await.unwrap();
     let all = house.log(run.job).await;
     assert_eq!(all.len(), 40);
     for (after, limit, expected) in [(0, 2, &all[..2]), (2, 5, &all[2..7]), (38, 10, &all[38..]), (40, 10, &[][..])] {
@@ -88,7 +88,7 @@ async fn a_history_says_what_the_events_said() {
         (metrics.loss, metrics.accuracy, metrics.samples_per_second) = (Some(f64::INFINITY), Some(f64::NAN), None);
     }
     let events = [metrics(run, 3, 10), unknown, epoch(run, 5, 1)];
-    house.append(run, &events, &progress(20), &figures(20)).await.unwrap();
+    house.append(run, news(&events, &progress(20), &figures(20))).await.unwrap();
     let History { steps, epochs } = house.metrics(run.job).await.unwrap();
     let (EventBody::Metrics(first), EventBody::Epoch(end)) = (&events[0].body, &events[2].body) else { panic!() };
     let point = StepPoint {
@@ -107,6 +107,8 @@ async fn a_history_says_what_the_events_said() {
         step: 10,
         train_loss: end.train_loss,
         train_accuracy: end.train_accuracy,
+        validation_loss: None,
+        validation_accuracy: None,
         test_loss: end.test_loss,
         test_accuracy: end.test_accuracy,
         seconds: Some(end.seconds),
