@@ -1,20 +1,22 @@
-//! Training throughput of the engine alone, on random bytes of MNIST's shape: `cargo bench --bench engine`.
+//! Throughput of the engine alone, on random bytes of MNIST's shape: `cargo bench --bench engine`.
 //!
-//! The nets are those of the notes, as the peers run them: a whole step counts, from bytes to updated weights.
+//! The nets are those of the notes, as the peers run them: of a training a whole step counts, from bytes to updated
+//! weights; of predictions the way from inputs to probabilities.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::checkpoint::Checkpoint;
-use dojang::engine::init::{He, Init};
-use dojang::engine::layer::{LayerSpec, affine::Affine, relu::Relu};
-use dojang::engine::loss::{LossSpec, softmax_cross_entropy::SoftmaxCrossEntropy};
+use dojang::engine::model::Model;
 use dojang::engine::network::Network;
-use dojang::engine::optimizer::{OptimizerSpec, adam::Adam, sgd::Sgd};
 use dojang::engine::rng::{Purpose, Rng};
 use dojang::engine::samples::{Inputs, Samples};
 use dojang::engine::shape::Shape;
-use dojang::engine::train::{Command, Data, Observer, Settings, TrainEvent, Trainer};
+use dojang::engine::train::{Command, Data, Length, Observer, Settings, TrainEvent, Trainer};
+use dojang::job::spec::TrainSpec;
+use serde_json::{Value, json};
+
+const SAMPLES: usize = 60_000;
 
 /// Lets the training run for a number of steps.
 struct Steps(u64);
@@ -32,62 +34,111 @@ impl Observer for Steps {
 
 struct Case {
     name: &'static str,
-    hidden: &'static [usize],
-    optimizer: OptimizerSpec,
-    batch: usize,
+    network: Network,
+    settings: Settings,
     steps: u64,
 }
 
-fn training(c: &mut Criterion) {
+impl Case {
+    fn new(name: &'static str, steps: u64, network: &Value, optimizer: &Value, batch_size: usize) -> Self {
+        let spec = json!({
+            "dataset": {"name": "digits"}, "network": network, "optimizer": optimizer, "batch_size": batch_size,
+            "diagnostics": false,
+        });
+        let spec = TrainSpec::from_value(&spec).expect("a sound spec");
+        let network = Network::build(&Shape::new(&[1, 28, 28]), &spec.network).expect("a sound network");
+        let settings = Settings { length: Length::Epochs(1_000_000), ..spec.settings() };
+        Self { name, network, settings, steps }
+    }
+}
+
+/// The peers' nets: see the README's table.
+fn cases() -> Vec<Case> {
+    let affine = |units: usize| json!({"type": "affine", "units": units});
+    let conv = |filters: usize, kernel: usize, padding: usize| json!({"type": "conv2d", "filters": filters, "kernel": kernel, "padding": padding});
+    let pool = || json!({"type": "max_pool2d", "kernel": 2});
+    let relu = || json!("relu");
+    let dropout = || json!({"type": "dropout", "rate": 0.5});
+    let p3 = json!([conv(30, 5, 0), relu(), pool(), affine(100), relu(), affine(10)]);
+    let p4 = json!([
+        conv(16, 3, 1),
+        relu(),
+        conv(16, 3, 1),
+        relu(),
+        pool(),
+        conv(32, 3, 1),
+        relu(),
+        conv(32, 3, 2),
+        relu(),
+        pool(),
+        conv(64, 3, 1),
+        relu(),
+        conv(64, 3, 1),
+        relu(),
+        pool(),
+        affine(50),
+        relu(),
+        dropout(),
+        affine(10),
+        dropout(),
+    ]);
+    let sgd = json!({"type": "sgd", "learning_rate": 0.1});
+    vec![
+        Case::new("P1 784-50-10 sgd b100", 500, &json!([affine(50), relu(), affine(10)]), &sgd, 100),
+        Case::new(
+            "P2 784-512-512-10 adam b128",
+            50,
+            &json!([affine(512), relu(), affine(512), relu(), affine(10)]),
+            &json!("adam"),
+            128,
+        ),
+        Case::new("P3 SimpleConvNet adam b100", 20, &p3, &json!("adam"), 100),
+        Case::new("P4 DeepConvNet adam b100", 4, &p4, &json!("adam"), 100),
+    ]
+}
+
+/// Mostly zeros, as handwriting is.
+fn images() -> (Vec<u8>, Vec<u16>) {
     let mut rng = Rng::new(1, Purpose::GradientCheck, 0, 0);
-    let samples = 60_000;
-    let inputs: Vec<u8> =
-        (0..samples * 784).map(|_| if rng.bits().is_multiple_of(5) { rng.bits() as u8 } else { 0 }).collect();
-    let labels: Vec<u16> = (0..samples).map(|_| rng.below(10) as u16).collect();
-    let cases = [
-        Case {
-            name: "P1 784-50-10 sgd b100",
-            hidden: &[50],
-            optimizer: OptimizerSpec::Sgd(Sgd { learning_rate: 0.1 }),
-            batch: 100,
-            steps: 500,
-        },
-        Case {
-            name: "P2 784-512-512-10 adam b128",
-            hidden: &[512, 512],
-            optimizer: OptimizerSpec::Adam(Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
-            batch: 128,
-            steps: 50,
-        },
-    ];
+    let inputs = (0..SAMPLES * 784).map(|_| if rng.bits().is_multiple_of(5) { rng.bits() as u8 } else { 0 });
+    (inputs.collect(), (0..SAMPLES).map(|i| (i % 10) as u16).collect())
+}
+
+fn training(c: &mut Criterion) {
+    let (inputs, labels) = images();
     let mut group = c.benchmark_group("train");
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        for case in &cases {
-            let hidden =
-                case.hidden.iter().flat_map(|&units| [LayerSpec::Affine(Affine::of(units)), LayerSpec::Relu(Relu {})]);
-            let layers: Vec<_> = hidden.chain([LayerSpec::Affine(Affine::of(10))]).collect();
-            let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
-            let settings = Settings {
-                init: Init::He(He {}),
-                loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
-                optimizer: case.optimizer.clone(),
-                weight_decay: 0.0,
-                batch_size: case.batch,
-                epochs: 1_000_000,
-                seed: 1,
-            };
+        for Case { name, network, settings, steps } in &cases() {
             let train = Samples::new(Inputs::Bytes(&inputs), &labels, 784);
             let none = Samples::new(Inputs::Bytes(&[]), &[], 784);
-            let mut trainer = Trainer::new(&network, &settings, Data { train, test: none });
-            group.throughput(Throughput::Elements(case.steps * case.batch as u64)).sample_size(20);
-            group.bench_function(format!("{} threads={threads}", case.name), |b| {
-                b.iter(|| pool.install(|| black_box(trainer.run(&mut Steps(case.steps)))));
+            let mut trainer = Trainer::new(network, settings, Data { train, test: none });
+            group.throughput(Throughput::Elements(steps * settings.batch_size as u64)).sample_size(10);
+            group.bench_function(format!("{name} threads={threads}"), |b| {
+                b.iter(|| pool.install(|| black_box(trainer.run(&mut Steps(*steps)))));
             });
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, training);
+fn predicting(c: &mut Criterion) {
+    let (inputs, _) = images();
+    let inputs: Vec<f32> = inputs[..256 * 784].iter().map(|byte| f32::from(*byte) / 255.0).collect();
+    let mut group = c.benchmark_group("predict");
+    for (images, threads) in [(1, 1), (256, 2)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        for Case { name, network, settings, .. } in cases() {
+            let parameters = network.init(&settings.init, 1);
+            let model = Model::new(network, parameters, settings.loss, 10);
+            group.throughput(Throughput::Elements(images as u64));
+            group.bench_function(format!("{name} images={images} threads={threads}"), |b| {
+                b.iter(|| pool.install(|| black_box(model.infer(&inputs[..images * 784]))));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, training, predicting);
 criterion_main!(benches);
