@@ -18,6 +18,8 @@ pub struct Options {
     pub datasets_dir: PathBuf,
     /// A folder with MNIST's four files, looked into before our own.
     pub mnist_dir: Option<PathBuf>,
+    /// A folder with Fashion-MNIST's four files, looked into before our own.
+    pub fashion_mnist_dir: Option<PathBuf>,
     /// Whether missing files may be downloaded.
     pub network: Network,
 }
@@ -53,11 +55,6 @@ pub struct Listing {
 }
 
 impl Library {
-    /// The datasets that are found in these places, or downloaded.
-    pub fn new(datasets_dir: PathBuf, mnist_dir: Option<PathBuf>) -> Self {
-        Self::with_options(&Options { datasets_dir, mnist_dir, network: Network::Allowed })
-    }
-
     /// The datasets of these options.
     pub fn with_options(options: &Options) -> Self {
         Self::of(registry(options))
@@ -111,9 +108,7 @@ impl Library {
 
     /// Bytes a dataset takes in memory once it is loaded.
     pub fn memory_bytes(&self, name: &str) -> Option<usize> {
-        let info = &self.slot(name)?.info;
-        let sample = info.input.checked_len()?.checked_add(size_of::<u16>())?;
-        info.train_samples.checked_add(info.test_samples)?.checked_mul(sample)
+        self.slot(name)?.info.memory_bytes()
     }
 
     /// The dataset, from memory if it is there.
@@ -170,8 +165,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::data::Split;
-    use crate::data::mnist;
+    use crate::data::idx_folder::tests::write_small;
+    use crate::data::{Dtype, Split, Values};
     use crate::engine::shape::Shape;
 
     /// A source that counts how often it is loaded, and fails the first `failures` times.
@@ -188,6 +183,7 @@ mod tests {
                 name: self.name.into(),
                 description: String::new(),
                 input: Shape::new(&[3]),
+                dtype: Dtype::Uint8,
                 classes: 2,
                 class_names: vec!["a".into(), "b".into()],
                 train_samples: 2,
@@ -203,7 +199,7 @@ mod tests {
             if self.loads.fetch_add(1, Ordering::SeqCst) < self.failures {
                 return Err(DataError::Unknown { name: "not yet".into(), known: vec![] });
             }
-            let split = |n: usize| Split { inputs: vec![0; 3 * n], labels: vec![0; n] };
+            let split = |n: usize| Split { inputs: Values::Bytes(vec![0; 3 * n]), labels: vec![0; n] };
             Ok(Dataset { info: self.info(), train: split(2), test: split(1) })
         }
     }
@@ -268,19 +264,20 @@ mod tests {
     #[test]
     fn a_smaller_mnist_is_announced_as_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        mnist::tests::write_small(folder.path(), 3, 2);
+        write_small(folder.path(), 3, 2);
         let options = Options {
             datasets_dir: folder.path().join("datasets"),
             mnist_dir: Some(folder.path().into()),
+            fashion_mnist_dir: None,
             network: Network::Forbidden,
         };
         let library = Library::with_options(&options);
-        assert_eq!(library.names(), ["mnist", "digits"]);
+        assert_eq!(library.names(), ["mnist", "digits", "fashion_mnist"]);
         let info = library.info("mnist").unwrap();
         assert_eq!((info.train_samples, info.test_samples), (3, 2));
         assert_eq!(library.load("mnist").unwrap().info, info);
         // Plans were made on what was announced.
-        mnist::tests::write_small(folder.path(), 4, 2);
+        write_small(folder.path(), 4, 2);
         library.kept.lock().unwrap().clear();
         let error = library.load("mnist").unwrap_err().to_string();
         assert!(error.contains("3 and 2") && error.contains("4 and 2"), "{error}");

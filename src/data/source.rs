@@ -1,10 +1,13 @@
 //! What a dataset's file must provide, and the registry of those that there are.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use super::fashion_mnist::FASHION_MNIST;
 use super::fetch::FetchError;
+use super::idx_folder::{IdxFolder, IdxFolderError, IdxSet};
 use super::library::Options;
-use super::mnist::{Mnist, MnistError};
+use super::mnist::MNIST;
 use super::procedural::Procedural;
 use super::{Dataset, DatasetInfo};
 
@@ -53,9 +56,9 @@ pub enum DataError {
         /// Why.
         detail: String,
     },
-    /// MNIST's files are missing or damaged.
+    /// The IDX files are missing or damaged.
     #[error(transparent)]
-    Mnist(#[from] MnistError),
+    IdxFolder(#[from] IdxFolderError),
     /// Its files cannot be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -73,12 +76,16 @@ pub enum DataError {
 
 /// The datasets there are, in the order in which they are listed.
 pub(super) fn registry(options: &Options) -> Vec<Box<dyn Source>> {
-    vec![
-        Box::new(Mnist {
-            given: options.mnist_dir.clone(),
-            own: options.datasets_dir.join("mnist"),
-            network: options.network,
-        }),
+    let folder = |set: &'static IdxSet, given: &Option<PathBuf>| IdxFolder {
+        set,
+        given: given.clone(),
+        own: options.datasets_dir.join(set.name),
+        network: options.network,
+    };
+    let sources: Vec<Box<dyn Source>> = vec![
+        Box::new(folder(&MNIST, &options.mnist_dir)),
         Box::new(Procedural::digits()),
-    ]
+        Box::new(folder(&FASHION_MNIST, &options.fashion_mnist_dir)),
+    ];
+    sources
 }

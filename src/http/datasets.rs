@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::list::{List, check_limit};
 use super::params::Params;
 use crate::data::library::Listing;
+use crate::engine::samples::Inputs;
 
 pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {
     Json(List::whole(api.scheduler.library().list()))
@@ -42,7 +43,27 @@ fn default_limit() -> u32 {
 pub(super) struct Sample {
     index: usize,
     label: u16,
-    pixels: Vec<u8>,
+    #[serde(flatten)]
+    input: Input,
+}
+
+/// What a sample shows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Input {
+    /// Bytes 0–255, row by row.
+    Pixels(Vec<u8>),
+    /// Numbers as they are.
+    Values(Vec<f32>),
+}
+
+impl From<Inputs<'_>> for Input {
+    fn from(input: Inputs<'_>) -> Self {
+        match input {
+            Inputs::Bytes(pixels) => Self::Pixels(pixels.to_vec()),
+            Inputs::Floats(values) => Self::Values(values.to_vec()),
+        }
+    }
 }
 
 pub(super) async fn samples(
@@ -67,14 +88,9 @@ pub(super) async fn samples(
         Part::Train => &dataset.train,
         Part::Test => &dataset.test,
     };
-    let width = dataset.info.input.len();
     let last = params.offset.saturating_add(params.limit as usize).min(split.len());
     let data: Vec<_> = (params.offset.min(last)..last)
-        .map(|index| Sample {
-            index,
-            label: split.labels[index],
-            pixels: split.inputs[index * width..(index + 1) * width].to_vec(),
-        })
+        .map(|index| Sample { index, label: split.labels[index], input: split.input(index).into() })
         .collect();
     Ok(Json(List::page(data, last < split.len(), last.checked_sub(1).map(|last| last.to_string()))))
 }
