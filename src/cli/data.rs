@@ -26,7 +26,8 @@ const EXAMPLES: &str = "\
 Examples:
   dojang data list
   dojang data fetch mnist           download it now, not at its first use
-  dojang data show digits --offset 100";
+  dojang data show digits --offset 100
+  dojang data show spiral --count 12";
 
 /// List, download and look at datasets
 #[derive(Debug, Args)]

@@ -272,7 +272,10 @@ mod tests {
             network: Network::Forbidden,
         };
         let library = Library::with_options(&options);
-        assert_eq!(library.names(), ["mnist", "digits", "fashion_mnist"]);
+        assert_eq!(
+            library.names(),
+            ["mnist", "digits", "fashion_mnist", "and", "or", "nand", "xor", "spiral", "moons"]
+        );
         let info = library.info("mnist").unwrap();
         assert_eq!((info.train_samples, info.test_samples), (3, 2));
         assert_eq!(library.load("mnist").unwrap().info, info);

@@ -2,7 +2,7 @@
 //!
 //! 1. [`Dataset`]: what a dataset is
 //! 2. [`source`]: what a dataset's file provides, and the registry of those there are
-//! 3. [`mnist`], [`fashion_mnist`] over [`idx_folder`], [`procedural`] over [`digits`]: the datasets
+//! 3. [`mnist`], [`fashion_mnist`] over [`idx_folder`], [`procedural`] over [`digits`], [`toy`]: the datasets
 //! 4. [`library`]: each loaded once for all jobs
 //! 5. [`idx`], [`fetch`]: a file format, and files from the network
 
@@ -16,5 +16,6 @@ pub mod library;
 pub mod mnist;
 pub mod procedural;
 pub mod source;
+pub mod toy;
 
 pub use dataset::{Dataset, DatasetInfo, Dtype, Split, Values};

@@ -9,6 +9,7 @@ use super::idx_folder::{IdxFolder, IdxFolderError, IdxSet};
 use super::library::Options;
 use super::mnist::MNIST;
 use super::procedural::Procedural;
+use super::toy::TOYS;
 use super::{Dataset, DatasetInfo};
 
 /// Somewhere a dataset comes from. A new one is a file that implements this, and a line in the registry below.
@@ -82,10 +83,11 @@ pub(super) fn registry(options: &Options) -> Vec<Box<dyn Source>> {
         own: options.datasets_dir.join(set.name),
         network: options.network,
     };
-    let sources: Vec<Box<dyn Source>> = vec![
+    let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(folder(&MNIST, &options.mnist_dir)),
         Box::new(Procedural::digits()),
         Box::new(folder(&FASHION_MNIST, &options.fashion_mnist_dir)),
     ];
+    sources.extend(TOYS.map(|toy| Box::new(toy) as Box<dyn Source>));
     sources
 }
