@@ -2,7 +2,7 @@
 //! ([`IdxSet`]) a dataset.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::fetch::{self, Network, Progress, RemoteFile};
@@ -17,8 +17,6 @@ const SIDE: usize = 28;
 const CLASSES: u8 = 10;
 /// Most values of a file: the real ones have 47,040,000.
 const VALUES_MAX: usize = 1 << 26;
-/// Most bytes of a file, compressed or not.
-const FILE_MAX: u64 = VALUES_MAX as u64 + 16;
 /// The files: training images and labels, test images and labels. Each may also end in `.gz`.
 pub const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
@@ -153,13 +151,9 @@ fn count(folder: &Path, name: &'static str) -> Option<usize> {
 }
 
 fn read(path: &Path) -> Result<Idx, IdxFolderError> {
-    let mut bytes = Vec::new();
-    let length = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
-    let length = length.map_err(|error| IdxFolderError::Read { file: path.into(), error })?;
-    if length as u64 > FILE_MAX {
-        return Err(IdxFolderError::Content { file: path.into(), detail: format!("larger than {FILE_MAX} bytes") });
-    }
-    Idx::parse(&bytes, VALUES_MAX).map_err(|error| IdxFolderError::Idx { file: path.into(), error })
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (bytes, file) = opened.map_err(|error| IdxFolderError::Read { file: path.into(), error })?;
+    Idx::read(BufReader::new(file), bytes, VALUES_MAX).map_err(|error| IdxFolderError::Idx { file: path.into(), error })
 }
 
 /// The dataset and where it may be: a folder of the user's, else our own, filled from the network if that is allowed.
