@@ -58,6 +58,15 @@ impl Dtype {
     }
 }
 
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uint8 => "uint8",
+            Self::Float32 => "float32",
+        })
+    }
+}
+
 /// A dataset in memory, shared by all jobs: inputs that came as bytes stay bytes until a batch is assembled.
 #[derive(Debug)]
 pub struct Dataset {
@@ -160,6 +169,20 @@ impl Split {
     pub fn input(&self, index: usize) -> Inputs<'_> {
         let width = self.width();
         self.inputs.part(index * width..(index + 1) * width)
+    }
+
+    /// Cuts off the samples from `at` on, and returns them.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let value = at * self.width();
+        let inputs = match &mut self.inputs {
+            Values::Bytes(values) => Values::Bytes(values.split_off(value)),
+            Values::Floats(values) => Values::Floats(values.split_off(value)),
+        };
+        Self { inputs, labels: self.labels.split_off(at) }
     }
 
     /// Values of one sample.

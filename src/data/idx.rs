@@ -19,7 +19,7 @@ const UNSIGNED_BYTES: u8 = 8;
 /// What a gzip stream begins with.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate cannot spell more than this many bytes with one (P. Deutsch, RFC 1951: 258 for two bits, and some headers).
-pub(super) const DEFLATE_RATIO_MAX: u64 = 1040;
+const DEFLATE_RATIO_MAX: u64 = 1040;
 
 /// A tensor of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -63,6 +63,14 @@ pub enum DataError {
     /// Its files cannot be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// What was kept of an upload is no longer what was written.
+    #[error("{}: {detail}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// How it shows.
+        detail: String,
+    },
     /// What was loaded is not what was announced, and plans were made on the announcement.
     #[error("`{name}` should have {announced} samples to learn from and to measure on, but {loaded} were loaded")]
     Different {
