@@ -137,6 +137,8 @@ impl App {
     /// If the jobs of the last process cannot be brought back.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let scheduler = self.api.scheduler.clone();
+        // This process owns the folder from now on.
+        scheduler.library().remove_leftovers();
         scheduler.start(self.slots).await?;
         tracing::info!(addr = %self.addr, "serving");
         let wind_down = async {

@@ -109,15 +109,15 @@ impl Stored {
         let text = match std::fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(damaged(&file, error)),
+            Err(error) => return Err(damaged(&file, &error)),
         };
-        let meta: Meta = serde_json::from_slice(&text).map_err(|error| damaged(&file, error))?;
+        let meta: Meta = serde_json::from_slice(&text).map_err(|error| damaged(&file, &error))?;
         if meta.format != FORMAT {
-            return Err(damaged(&file, format!("format {}; this version reads {FORMAT}", meta.format)));
+            return Err(damaged(&file, &format!("format {}; this version reads {FORMAT}", meta.format)));
         }
         let info = &meta.info;
         if folder.file_name().is_none_or(|name| *name != *info.name) {
-            return Err(damaged(&file, format!("the dataset is named `{}`, its folder is not", info.name)));
+            return Err(damaged(&file, &format!("the dataset is named `{}`, its folder is not", info.name)));
         }
         let bytes = |samples: usize, value: usize, values: Option<usize>| -> Option<u64> {
             u64::try_from(samples.checked_mul(values?)?.checked_mul(value)?).ok()
@@ -130,7 +130,7 @@ impl Stored {
             (&meta.test_labels, info.test_samples, size_of::<u16>(), Some(1)),
         ] {
             if bytes(samples, value, values) != Some(array.bytes) {
-                return Err(damaged(&file, "its shape is not that of its arrays"));
+                return Err(damaged(&file, &"its shape is not that of its arrays"));
             }
         }
         Ok(Some(Self { folder: folder.into(), meta }))
@@ -147,7 +147,7 @@ impl Stored {
     }
 }
 
-fn damaged(file: &Path, detail: impl ToString) -> DataError {
+fn damaged(file: &Path, detail: &impl std::fmt::Display) -> DataError {
     DataError::Damaged { file: file.into(), detail: detail.to_string() }
 }
 
@@ -157,24 +157,24 @@ fn read_array<T, const N: usize>(
     value: impl Fn([u8; N]) -> T,
 ) -> Result<Vec<T>, DataError> {
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (found, mut file) = opened.map_err(|error| damaged(path, error))?;
+    let (found, mut file) = opened.map_err(|error| damaged(path, &error))?;
     if found != wanted.bytes {
-        return Err(damaged(path, format!("{found} bytes; {} were written", wanted.bytes)));
+        return Err(damaged(path, &format!("{found} bytes; {} were written", wanted.bytes)));
     }
-    let mut left = usize::try_from(found).map_err(|error| damaged(path, error))?;
+    let mut left = usize::try_from(found).map_err(|error| damaged(path, &error))?;
     let mut values = Vec::with_capacity(left / N);
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE];
     while left > 0 {
         let piece = &mut piece[..left.min(PIECE)];
-        file.read_exact(piece).map_err(|error| damaged(path, error))?;
+        file.read_exact(piece).map_err(|error| damaged(path, &error))?;
         hasher.update(&*piece);
         values.extend(piece.as_chunks().0.iter().map(|bytes| value(*bytes)));
         left -= piece.len();
     }
     let sha256 = hex(hasher);
     if sha256 != wanted.sha256 {
-        return Err(damaged(path, format!("sha256 {sha256}, not {}", wanted.sha256)));
+        return Err(damaged(path, &format!("sha256 {sha256}, not {}", wanted.sha256)));
     }
     Ok(values)
 }

@@ -2,17 +2,30 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::error::Problem;
 use super::list::{List, check_limit};
 use super::params::Params;
-use crate::data::library::Listing;
+use crate::data::library::{Listing, RemoveError};
 use crate::engine::samples::Inputs;
+use crate::scheduler::RemoveDatasetError;
 
 pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {
     Json(List::whole(api.scheduler.library().list()))
+}
+
+pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Listing>, Problem> {
+    let listing = api.scheduler.library().listing(&name);
+    listing.map(Json).ok_or_else(|| no_such_dataset(&name))
+}
+
+/// 204 once it is gone for good.
+pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    api.scheduler.remove_dataset(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `?split=&offset=&limit=`
@@ -74,14 +87,14 @@ pub(super) async fn samples(
     check_limit(params.limit, 100)?;
     let library = api.scheduler.library().clone();
     if library.info(&name).is_none() {
-        return Err(Problem::not_found(format!("there is no dataset `{}`", name.escape_debug())));
+        return Err(no_such_dataset(&name));
     }
     let loaded = tokio::task::spawn_blocking(move || library.load(&name)).await;
     let dataset = match loaded {
         Ok(Ok(dataset)) => dataset,
         Ok(Err(error)) => return Err(Problem::not_found(format!("the dataset cannot be loaded: {error}"))),
         Err(_) => {
-            return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load"));
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load"));
         }
     };
     let split = match params.split {
@@ -93,4 +106,9 @@ pub(super) async fn samples(
         .map(|index| Sample { index, label: split.labels[index], input: split.input(index).into() })
         .collect();
     Ok(Json(List::page(data, last < split.len(), last.checked_sub(1).map(|last| last.to_string()))))
+}
+
+/// The answer to an unknown dataset.
+fn no_such_dataset(name: &str) -> Problem {
+    RemoveDatasetError::from(RemoveError::Unknown(name.into())).into()
 }

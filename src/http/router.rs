@@ -17,7 +17,9 @@ use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use super::api::Api;
-use super::{assets, catalog, datasets, error, events, health, jobs, metrics, models, predict, same_site, weights};
+use super::{
+    assets, catalog, datasets, error, events, health, jobs, metrics, models, predict, same_site, uploads, weights,
+};
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
 const BODY_LIMIT: usize = 16 << 20;
@@ -39,7 +41,8 @@ pub fn router(api: Api) -> Router {
         .route("/events", get(events::of_all))
         .route("/models", get(models::list))
         .route("/catalog", get(catalog::show))
-        .route("/datasets", get(datasets::list))
+        .route("/datasets", post(uploads::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(datasets::list))
+        .route("/datasets/{name}", get(datasets::show).delete(datasets::remove))
         .route("/datasets/{name}/samples", get(datasets::samples));
     let id = HeaderName::from_static("x-request-id");
     Router::new()

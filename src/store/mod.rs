@@ -9,11 +9,12 @@
 //! - `queue`: jobs claimed, given back and cancelled
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`: a job's log, and its figures for charts
-//! - `checkpoints`, `weights`, `models`: what a run leaves behind
+//! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
 mod chunks;
+mod datasets;
 mod error;
 mod events;
 mod history;
@@ -27,6 +28,7 @@ mod run;
 mod weights;
 
 pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use datasets::DatasetUse;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
 pub use jobs::{JobQuery, NewJob, Order, Page};

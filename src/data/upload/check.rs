@@ -96,8 +96,12 @@ fn class_names(upload: &Upload, train: &Split, test: &Split) -> Result<Vec<Strin
     if names.len() > CLASSES_MAX {
         return fault(format!("{} names; a dataset has at most {CLASSES_MAX} classes", names.len()));
     }
-    if let Some(name) = names.iter().find(|name| name.trim().is_empty() || name.chars().count() > CLASS_NAME_MAX) {
-        return fault(format!("`{}` is no name of 1 to {CLASS_NAME_MAX} characters", name.escape_debug()));
+    if let Some(name) = names.iter().find(|name| !is_class_name(name)) {
+        return fault(format!("`{}` is no name of 1 to {CLASS_NAME_MAX} visible characters", name.escape_debug()));
     }
     Ok(names)
+}
+
+fn is_class_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= CLASS_NAME_MAX && !name.chars().any(char::is_control)
 }

@@ -40,7 +40,7 @@ pub(super) fn read(mut stream: impl Read, mut left: u64) -> Result<Parts, Upload
             Some(slot) => slot.read(entry, &array, &mut left)?,
             // Some of them are enough for a message.
             None if others.len() < 8 => {
-                others.push(array.chars().take(40).collect::<String>().escape_debug().to_string())
+                others.push(array.chars().take(40).collect::<String>().escape_debug().to_string());
             }
             None => {}
         }

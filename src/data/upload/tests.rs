@@ -218,7 +218,8 @@ fn names_of_classes_must_cover_the_labels() {
     assert_eq!(read(&["a", "b", "c", "d"]).unwrap().info.classes, 4, "a class may have no sample");
     for (names, detail) in [
         (&["a", "b"][..], "2 names, but the highest label is 2"),
-        (&["a", " ", "c"], "` ` is no name of 1 to 120 characters"),
+        (&["a", " ", "c"], "` ` is no name of 1 to 120 visible characters"),
+        (&["a", "b\n", "c"], "`b\\n` is no name of 1 to 120 visible characters"),
         (&["x"; 1001], "1001 names; a dataset has at most 1000 classes"),
     ] {
         assert_eq!(fault(read(names)), ("class_names", detail.into()));
