@@ -205,6 +205,8 @@ mod tests {
             let dataset = toy.load().unwrap();
             let info = toy.info();
             assert_eq!(dataset.info, info);
+            let samples = info.train_samples + info.test_samples;
+            assert_eq!(info.memory_bytes(), Some(samples * (2 * 4 + 2)), "numbers take four bytes");
             for (split, samples) in [(&dataset.train, info.train_samples), (&dataset.test, info.test_samples)] {
                 assert_eq!((split.len(), split.inputs.len()), (samples, 2 * samples));
                 for class in 0..info.classes {

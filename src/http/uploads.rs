@@ -33,7 +33,7 @@ const CLASS_NAMES: Kind = Kind::Text { max_chars: TEXT_MAX, slug: false };
 /// The fields that are no files.
 const FIELDS: &[Field] = &[
     Field::required("name", Kind::Text { max_chars: 64, slug: true }, "the dataset's name, which jobs use"),
-    Field::optional("description", Kind::Nullable(&DESCRIPTION), "null", "what it is, in a sentence"),
+    Field::optional("description", DESCRIPTION, "\"Uploaded.\"", "what it is, in a sentence"),
     Field::optional(
         "class_names",
         Kind::Nullable(&CLASS_NAMES),
@@ -229,7 +229,10 @@ mod tests {
         let name = ("name", None, "shapes");
         let file = ("file", Some("set.npz"), "PK");
         let upload = read(&[name, file]).await.expect("a sound form");
-        assert_eq!((upload.name.as_str(), upload.description.as_str(), upload.class_names), ("shapes", "", None));
+        assert_eq!(
+            (upload.name.as_str(), upload.description.as_str(), upload.class_names),
+            ("shapes", "Uploaded.", None)
+        );
         assert!(matches!(upload.files, Files::Npz(path) if path.ends_with("file")));
         for names in ["[\"a\", \"b, c\"]", "a,b"] {
             let upload = read(&[("class_names", None, names), file, name]).await.expect("a sound form");
