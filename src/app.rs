@@ -25,6 +25,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A folder with the IDX files of MNIST.
     pub mnist_dir: Option<PathBuf>,
+    /// A folder with the IDX files of Fashion-MNIST.
+    pub fashion_mnist_dir: Option<PathBuf>,
     /// Whether datasets may be downloaded.
     pub fetch: bool,
     /// Training threads.
@@ -42,6 +44,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir,
             mnist_dir: None,
+            fashion_mnist_dir: None,
             fetch: true,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             slots: 1,
@@ -106,6 +109,7 @@ impl App {
         let library = Arc::new(Library::with_options(&Options {
             datasets_dir: config.data_dir.join("datasets"),
             mnist_dir: config.mnist_dir.clone(),
+            fashion_mnist_dir: config.fashion_mnist_dir.clone(),
             network: if config.fetch { Network::Allowed } else { Network::Forbidden },
         }));
         let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
@@ -133,6 +137,8 @@ impl App {
     /// If the jobs of the last process cannot be brought back.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let scheduler = self.api.scheduler.clone();
+        // This process owns the folder from now on.
+        scheduler.library().remove_leftovers();
         scheduler.start(self.slots).await?;
         tracing::info!(addr = %self.addr, "serving");
         let wind_down = async {

@@ -7,7 +7,7 @@
 //! | floor | room | what |
 //! | --- | --- | --- |
 //! | 0 | [`engine`] | numbers only: layers, losses, optimizers, training, checkpoints |
-//! | 1 | [`data`] | datasets: `digits` (procedural), `mnist`; IDX; download |
+//! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 3 | [`store`] | SQLite; the only place with sqlx |
 //! | 3½ | [`interop`] | weights as safetensors |

@@ -105,7 +105,11 @@ export function tryView(root, { query, signal }) {
     try {
       const { data: sets } = await api.datasets(signal);
       const wanted = picker.dataset();
-      const set = sets.find((one) => one.available && one.name === wanted) ?? sets.find((one) => one.available);
+      const pictures = sets.filter((one) => one.available && one.dtype === 'uint8' && String(one.input) === '1,28,28');
+      if (sets.some((one) => one.name === wanted) && !pictures.some((one) => one.name === wanted)) {
+        throw new Error(`${wanted} has no pictures of 28×28 to show`);
+      }
+      const set = pictures.find((one) => one.name === wanted) ?? pictures[0];
       if (!set) throw new Error('no dataset is available');
       const { data } = await api.sample(set.name, 'test', Math.floor(Math.random() * set.test_samples), signal);
       stopAsking();

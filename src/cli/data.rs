@@ -1,5 +1,6 @@
 //! `dojang data`: the datasets, without a server.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -7,17 +8,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::{CliError, Ended};
 use super::format::count;
+use super::given::GivenArgs;
 use super::out::{self, Paint, say};
 use super::picture::{Mood, Picture, columns, draw};
-use crate::data::fetch::{self, Network};
+use crate::data::fashion_mnist::FASHION_MNIST;
+use crate::data::fetch::{Network, Progress};
+use crate::data::idx_folder::{self, IdxSet};
 use crate::data::library::{Library, Options};
-use crate::data::mnist;
+use crate::data::mnist::MNIST;
+use crate::data::{Dataset, Split};
+use crate::engine::samples::Inputs;
+
+/// Values of a sample that are printed.
+const SHOWN: usize = 12;
 
 const EXAMPLES: &str = "\
 Examples:
   dojang data list
   dojang data fetch mnist           download it now, not at its first use
-  dojang data show digits --offset 100";
+  dojang data show digits --offset 100
+  dojang data show spiral --count 12";
 
 /// List, download and look at datasets
 #[derive(Debug, Args)]
@@ -39,14 +49,14 @@ enum DataCommand {
         #[command(flatten)]
         folders: Folders,
     },
-    /// Draw some pictures of a dataset
+    /// Draw some pictures of a dataset, or print its numbers
     Show {
         /// The dataset
         name: String,
         /// Which part
         #[arg(long, value_enum, default_value_t = Part::Test)]
         split: Part,
-        /// The first picture
+        /// The first sample
         #[arg(long, value_name = "N", default_value_t = 0)]
         offset: usize,
         /// How many
@@ -61,6 +71,17 @@ enum DataCommand {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Fetchable {
     Mnist,
+    #[value(name = "fashion_mnist")]
+    FashionMnist,
+}
+
+impl Fetchable {
+    fn set(self) -> &'static IdxSet {
+        match self {
+            Self::Mnist => &MNIST,
+            Self::FashionMnist => &FASHION_MNIST,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,12 +93,11 @@ enum Part {
 /// Where datasets are looked for.
 #[derive(Debug, Clone, Args)]
 struct Folders {
-    /// Folder of the database and the downloaded datasets
+    /// Folder of the database, the downloaded and the uploaded datasets
     #[arg(long, env = "DOJANG_DATA_DIR", value_name = "DIR", default_value = "./dojang-data")]
     data_dir: PathBuf,
-    /// Folder with the four MNIST files (idx, gzipped or not)
-    #[arg(long, env = "DOJANG_MNIST_DIR", value_name = "DIR")]
-    mnist_dir: Option<PathBuf>,
+    #[command(flatten)]
+    given: GivenArgs,
 }
 
 impl Folders {
@@ -86,8 +106,9 @@ impl Folders {
     }
 
     fn library(&self) -> Library {
-        let (datasets_dir, mnist_dir) = (self.datasets(), self.mnist_dir.clone());
-        Library::with_options(&Options { datasets_dir, mnist_dir, network: Network::Allowed })
+        let GivenArgs { mnist_dir, fashion_mnist_dir } = self.given.clone();
+        let datasets_dir = self.datasets();
+        Library::with_options(&Options { datasets_dir, mnist_dir, fashion_mnist_dir, network: Network::Allowed })
     }
 }
 
@@ -95,7 +116,7 @@ impl Folders {
 pub(crate) async fn run(args: DataArgs) -> Result<Ended, CliError> {
     let work = move || match args.command {
         DataCommand::List(folders) => list(&folders),
-        DataCommand::Fetch { name: Fetchable::Mnist, folders } => fetch_mnist(&folders),
+        DataCommand::Fetch { name, folders } => fetch(&folders, name.set()),
         DataCommand::Show { name, split, offset, count, folders } => {
             show(&folders, &name, split, offset, usize::from(count))
         }
@@ -125,10 +146,10 @@ fn list(folders: &Folders) -> Result<Ended, CliError> {
     Ok(Ended::Well)
 }
 
-fn fetch_mnist(folders: &Folders) -> Result<Ended, CliError> {
-    let folder = folders.datasets().join("mnist");
-    if mnist::check(&folder).is_ok() {
-        say(&format!("mnist is in {} already", folder.display()));
+fn fetch(folders: &Folders, set: &IdxSet) -> Result<Ended, CliError> {
+    let folder = folders.datasets().join(set.name);
+    if idx_folder::check(&folder).is_ok() {
+        say(&format!("{} is in {} already", set.name, folder.display()));
         return Ok(Ended::Well);
     }
     let bar = ProgressBar::new(0);
@@ -137,15 +158,15 @@ fn fetch_mnist(folders: &Folders) -> Result<Ended, CliError> {
     {
         bar.set_style(style);
     }
-    let mut show = |progress: fetch::Progress<'_>| {
+    let mut show = |progress: Progress<'_>| {
         bar.set_message(progress.file.to_owned());
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let fetched = fetch::mnist(&folder, &mut show);
+    let fetched = set.fetch(&folder, &mut show);
     bar.finish_and_clear();
     fetched.map_err(|error| CliError::Other(error.to_string()))?;
-    say(&format!("mnist is in {}", folder.display()));
+    say(&format!("{} is in {}", set.name, folder.display()));
     Ok(Ended::Well)
 }
 
@@ -155,23 +176,46 @@ fn show(folders: &Folders, name: &str, split: Part, offset: usize, number: usize
         Part::Train => &dataset.train,
         Part::Test => &dataset.test,
     };
-    let width = dataset.info.input.len();
-    let caption = |index: usize| {
-        let label = usize::from(part.labels[index]);
-        format!("{index}: {}", dataset.info.class_names.get(label).map_or("?", String::as_str))
-    };
-    let pictures: Vec<_> = (offset..offset.saturating_add(number).min(part.len()))
-        .map(|index| Picture {
-            pixels: part.inputs[index * width..(index + 1) * width].to_vec(),
-            caption: caption(index),
-            mood: Mood::Plain,
-        })
-        .collect();
-    if pictures.is_empty() {
+    let last = offset.saturating_add(number).min(part.len());
+    if offset >= last {
         return Err(CliError::Other(format!("`{name}` has only {} samples there", part.len())));
     }
-    for line in draw(&pictures, columns(), Paint::stdout()) {
+    let lines = match dataset.info.input.axes() {
+        [1, 28, 28] => pictures(&dataset, part, offset..last),
+        _ => rows(&dataset, part, offset..last),
+    };
+    for line in lines {
         out::result(&line).map_err(CliError::Stdout)?;
     }
     Ok(Ended::Well)
+}
+
+fn caption(dataset: &Dataset, part: &Split, index: usize) -> String {
+    let label = usize::from(part.labels[index]);
+    format!("{index}: {}", dataset.info.class_names.get(label).map_or("?", String::as_str))
+}
+
+fn pictures(dataset: &Dataset, part: &Split, which: Range<usize>) -> Vec<String> {
+    let pixels = |index: usize| match part.input(index) {
+        Inputs::Bytes(pixels) => pixels.to_vec(),
+        // What lies beyond 0–1 is as dark or as bright as can be shown.
+        Inputs::Floats(values) => values.iter().map(|value| (value * 255.0) as u8).collect(),
+    };
+    let picture = |index| Picture { pixels: pixels(index), caption: caption(dataset, part, index), mood: Mood::Plain };
+    draw(&which.map(picture).collect::<Vec<_>>(), columns(), Paint::stdout())
+}
+
+/// A line a sample: what no picture of 28×28 shows.
+fn rows(dataset: &Dataset, part: &Split, which: Range<usize>) -> Vec<String> {
+    let row = |index: usize| {
+        let mut values: Vec<String> = match part.input(index) {
+            Inputs::Bytes(bytes) => bytes.iter().take(SHOWN).map(u8::to_string).collect(),
+            Inputs::Floats(numbers) => numbers.iter().take(SHOWN).map(|number| format!("{number:.4}")).collect(),
+        };
+        if dataset.info.input.len() > SHOWN {
+            values.push("…".into());
+        }
+        format!("{}  {}", caption(dataset, part, index), values.join(" "))
+    };
+    which.map(row).collect()
 }

@@ -3,7 +3,7 @@
 //! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`], [`data`]
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
-//! - a spec's text: [`spec_file`], [`locate`]
+//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
@@ -16,6 +16,7 @@ mod embed;
 mod error;
 mod follow;
 mod format;
+mod given;
 mod locate;
 mod lock;
 mod logging;

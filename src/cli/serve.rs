@@ -9,6 +9,7 @@ use clap::builder::FalseyValueParser;
 
 use super::error::{CliError, Ended};
 use super::format::parse_bytes;
+use super::given::GivenArgs;
 use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
@@ -52,9 +53,8 @@ pub(crate) struct ProcessArgs {
 /// What a server may use of its machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PowerArgs {
-    /// Folder with the four MNIST files (idx, gzipped or not)
-    #[arg(long, env = "DOJANG_MNIST_DIR", value_name = "DIR", help_heading = "Data")]
-    mnist_dir: Option<PathBuf>,
+    #[command(flatten)]
+    given: GivenArgs,
     /// Never download a dataset
     #[arg(long, env = "DOJANG_NO_FETCH", value_parser = FalseyValueParser::new(), help_heading = "Data")]
     no_fetch: bool,
@@ -81,7 +81,8 @@ impl PowerArgs {
     pub(crate) fn config(self, listen: SocketAddr, data_dir: PathBuf) -> Config {
         let mut config = Config::new(data_dir);
         config.listen = listen;
-        config.mnist_dir = self.mnist_dir;
+        config.mnist_dir = self.given.mnist_dir;
+        config.fashion_mnist_dir = self.given.fashion_mnist_dir;
         config.fetch = !self.no_fetch;
         config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);

@@ -8,9 +8,9 @@
 //! Files come from strangers: what a header declares is checked against a limit, and against what the bytes at hand can
 //! possibly hold, before memory is taken for it.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 /// Most axes a file may have: `[N, C, H, W]`.
 const RANK_MAX: usize = 4;
@@ -19,7 +19,7 @@ const UNSIGNED_BYTES: u8 = 8;
 /// What a gzip stream begins with.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate cannot spell more than this many bytes with one (P. Deutsch, RFC 1951: 258 for two bits, and some headers).
-const DEFLATE_RATIO_MAX: usize = 1040;
+const DEFLATE_RATIO_MAX: u64 = 1040;
 
 /// A tensor of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +63,9 @@ pub enum IdxError {
         /// What there is, as far as it was read.
         found: Found,
     },
-    /// The gzip stream is damaged.
-    #[error("damaged gzip stream: {0}")]
-    Gzip(String),
+    /// The stream cannot be read: a damaged gzip stream, or a failing disk.
+    #[error("cannot be read: {0}")]
+    Stream(String),
 }
 
 /// Number of values found where another was promised.
@@ -95,20 +95,28 @@ impl Idx {
     /// # Errors
     /// If it is anything but exactly one such tensor.
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, IdxError> {
-        if bytes.starts_with(&GZIP_MAGIC) {
-            let mut stream = MultiGzDecoder::new(bytes);
+        Self::read(bytes, bytes.len() as u64, limit)
+    }
+
+    /// Reads a stream of `bytes` bytes that holds at most `limit` values, plain or gzip.
+    ///
+    /// # Errors
+    /// If it is anything but exactly one such tensor.
+    pub fn read(mut stream: impl BufRead, bytes: u64, limit: usize) -> Result<Self, IdxError> {
+        if stream.fill_buf().map_err(|e| unreadable(&e))?.starts_with(&GZIP_MAGIC) {
+            let mut stream = MultiGzDecoder::new(stream);
             let header = Header::read(&mut stream, limit)?;
-            if header.len > bytes.len().saturating_mul(DEFLATE_RATIO_MAX) {
+            if header.len as u64 > bytes.saturating_mul(DEFLATE_RATIO_MAX) {
                 return Err(header.length(Found::Fewer));
             }
             return header.values(stream);
         }
-        let mut rest = bytes;
-        let header = Header::read(&mut rest, limit)?;
-        if rest.len() != header.len {
-            return Err(header.length(Found::Exactly(rest.len())));
+        let header = Header::read(&mut stream, limit)?;
+        let found = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(4 + 4 * header.axes.len());
+        if found != header.len {
+            return Err(header.length(Found::Exactly(found)));
         }
-        Ok(Self { axes: header.axes, values: rest.to_vec() })
+        header.values(stream)
     }
 
     /// The axes that a file's beginning declares; a kilobyte of it is enough.
@@ -175,12 +183,12 @@ impl Header {
     /// Reads exactly the declared values, and sees that nothing follows.
     fn values(self, mut stream: impl Read) -> Result<Idx, IdxError> {
         let mut values = Vec::with_capacity(self.len);
-        stream.by_ref().take(self.len as u64).read_to_end(&mut values).map_err(|e| gzip(&e))?;
+        stream.by_ref().take(self.len as u64).read_to_end(&mut values).map_err(|e| unreadable(&e))?;
         if values.len() < self.len {
             return Err(self.length(Found::Exactly(values.len())));
         }
         // Reading on to the end also checks the stream's checksum.
-        match stream.read(&mut [0]).map_err(|e| gzip(&e))? {
+        match stream.read(&mut [0]).map_err(|e| unreadable(&e))? {
             0 => Ok(Idx { axes: self.axes, values }),
             _ => Err(self.length(Found::More)),
         }
@@ -194,12 +202,12 @@ impl Header {
 fn read_exact(stream: &mut impl Read, buffer: &mut [u8]) -> Result<(), IdxError> {
     stream.read_exact(buffer).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => IdxError::Header,
-        _ => gzip(&e),
+        _ => unreadable(&e),
     })
 }
 
-fn gzip(error: &io::Error) -> IdxError {
-    IdxError::Gzip(error.to_string())
+fn unreadable(error: &io::Error) -> IdxError {
+    IdxError::Stream(error.to_string())
 }
 
 #[cfg(test)]

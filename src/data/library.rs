@@ -1,15 +1,23 @@
-//! The datasets of a server, each loaded once for all jobs.
+//! The datasets of a server, each loaded once for all jobs; clients add some and remove them again.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use tempfile::TempDir;
 
 use super::fetch::Network;
 use super::source::{Availability, DataError, Source, registry};
+use super::stored::{self, Stored};
+use super::upload::{Upload, UploadError};
 use super::{Dataset, DatasetInfo};
 
 /// How many datasets stay in memory when no job uses them: the ones used last.
 const KEPT: usize = 2;
+/// What the names of folders begin with that are only there while we work on them. No dataset's name does.
+const UNFINISHED: &str = ".unfinished-";
 
 /// Where datasets are looked for.
 #[derive(Debug, Clone)]
@@ -18,6 +26,8 @@ pub struct Options {
     pub datasets_dir: PathBuf,
     /// A folder with MNIST's four files, looked into before our own.
     pub mnist_dir: Option<PathBuf>,
+    /// A folder with Fashion-MNIST's four files, looked into before our own.
+    pub fashion_mnist_dir: Option<PathBuf>,
     /// Whether missing files may be downloaded.
     pub network: Network,
 }
@@ -28,14 +38,20 @@ pub struct Options {
 /// that were asked for.
 #[derive(Debug)]
 pub struct Library {
-    slots: Vec<Slot>,
+    /// The built-in ones, then the uploaded ones by name.
+    slots: RwLock<Vec<Arc<Slot>>>,
     kept: Mutex<VecDeque<Arc<Dataset>>>,
+    datasets_dir: PathBuf,
+    /// Held while a dataset is taken in or removed: one at a time, for its name and for the memory that reading takes.
+    changing: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Slot {
     info: DatasetInfo,
     source: Box<dyn Source>,
+    /// Where it lies, if a client has sent it.
+    uploaded: Option<PathBuf>,
     /// Locked while loading, so that whoever asks meanwhile waits and gets the same.
     loaded: Mutex<Weak<Dataset>>,
 }
@@ -50,41 +66,57 @@ pub struct Listing {
     pub available: bool,
     /// Why not, or why its first use takes longer.
     pub detail: Option<String>,
+    /// Whether a client has sent it, and may remove it.
+    pub uploaded: bool,
+}
+
+/// Why a dataset is not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// There is none of that name.
+    #[error("there is no dataset `{0}`")]
+    Unknown(String),
+    /// It is part of dojang.
+    #[error("the dataset `{0}` is built in")]
+    BuiltIn(String),
+    /// The disk fails.
+    #[error("failed to remove the dataset: {0}")]
+    Disk(#[from] io::Error),
 }
 
 impl Library {
-    /// The datasets that are found in these places, or downloaded.
-    pub fn new(datasets_dir: PathBuf, mnist_dir: Option<PathBuf>) -> Self {
-        Self::with_options(&Options { datasets_dir, mnist_dir, network: Network::Allowed })
-    }
-
-    /// The datasets of these options.
+    /// The datasets of these options, and those that clients have sent.
     pub fn with_options(options: &Options) -> Self {
-        Self::of(registry(options))
+        Self::of(registry(options), options.datasets_dir.clone())
     }
 
-    /// The datasets of these sources.
-    pub fn of(sources: Vec<Box<dyn Source>>) -> Self {
-        let slot = |source: Box<dyn Source>| Slot { info: source.info(), source, loaded: Mutex::default() };
-        Self { slots: sources.into_iter().map(slot).collect(), kept: Mutex::default() }
+    /// The datasets of these sources, and those uploaded ones that lie in a folder.
+    pub fn of(sources: Vec<Box<dyn Source>>, datasets_dir: PathBuf) -> Self {
+        let slots = RwLock::new(sources.into_iter().map(|source| Arc::new(Slot::new(source, None))).collect());
+        let library = Self { slots, kept: Mutex::default(), datasets_dir, changing: Mutex::default() };
+        for folder in library.folders().into_iter().filter(|folder| !is_unfinished(folder)) {
+            match Stored::open(&folder) {
+                Ok(Some(stored)) => library.insert(stored, folder),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "an uploaded dataset is damaged and left out"),
+            }
+        }
+        library
     }
 
     /// The datasets, and whether they are to be had.
     pub fn list(&self) -> Vec<Listing> {
-        let listing = |slot: &Slot| {
-            let (available, detail) = match slot.source.availability() {
-                Availability::Ready => (true, None),
-                Availability::OnFirstUse(detail) => (true, Some(detail)),
-                Availability::Missing(detail) => (false, Some(detail)),
-            };
-            Listing { info: slot.info.clone(), available, detail }
-        };
-        self.slots.iter().map(listing).collect()
+        self.slots().iter().map(|slot| slot.listing()).collect()
+    }
+
+    /// One dataset, and whether it is to be had.
+    pub fn listing(&self, name: &str) -> Option<Listing> {
+        Some(self.slot(name)?.listing())
     }
 
     /// What they are, without a look at whether they are to be had.
     pub fn infos(&self) -> Vec<DatasetInfo> {
-        self.slots.iter().map(|slot| slot.info.clone()).collect()
+        self.slots().iter().map(|slot| slot.info.clone()).collect()
     }
 
     /// Whether a dataset is to be had, without loading it.
@@ -92,8 +124,7 @@ impl Library {
     /// # Errors
     /// If there is none of that name, or it is missing.
     pub fn check(&self, name: &str) -> Result<(), DataError> {
-        let slot = self.slot(name).ok_or_else(|| DataError::Unknown { name: name.into(), known: self.names() })?;
-        match slot.source.availability() {
+        match self.known(name)?.source.availability() {
             Availability::Ready | Availability::OnFirstUse(_) => Ok(()),
             Availability::Missing(detail) => Err(DataError::Missing { name: name.into(), detail }),
         }
@@ -101,7 +132,7 @@ impl Library {
 
     /// Their names.
     pub fn names(&self) -> Vec<String> {
-        self.slots.iter().map(|slot| slot.info.name.clone()).collect()
+        self.slots().iter().map(|slot| slot.info.name.clone()).collect()
     }
 
     /// What is known of a dataset without loading it.
@@ -111,9 +142,7 @@ impl Library {
 
     /// Bytes a dataset takes in memory once it is loaded.
     pub fn memory_bytes(&self, name: &str) -> Option<usize> {
-        let info = &self.slot(name)?.info;
-        let sample = info.input.checked_len()?.checked_add(size_of::<u16>())?;
-        info.train_samples.checked_add(info.test_samples)?.checked_mul(sample)
+        self.slot(name)?.info.memory_bytes()
     }
 
     /// The dataset, from memory if it is there.
@@ -124,7 +153,7 @@ impl Library {
     /// # Errors
     /// If there is none of that name, or it cannot be loaded.
     pub fn load(&self, name: &str) -> Result<Arc<Dataset>, DataError> {
-        let slot = self.slot(name).ok_or_else(|| DataError::Unknown { name: name.into(), known: self.names() })?;
+        let slot = self.known(name)?;
         let mut loaded = lock(&slot.loaded);
         let dataset = match loaded.upgrade() {
             Some(dataset) => dataset,
@@ -135,8 +164,107 @@ impl Library {
         Ok(dataset)
     }
 
-    fn slot(&self, name: &str) -> Option<&Slot> {
-        self.slots.iter().find(|slot| slot.info.name == name)
+    /// A folder for the files of an upload, on the disk where the dataset will be; gone when dropped.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn spool(&self) -> io::Result<TempDir> {
+        fs::create_dir_all(&self.datasets_dir)?;
+        tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.datasets_dir)
+    }
+
+    /// Takes a dataset in. When this returns it is durable. **Blocks** while it is read and written.
+    ///
+    /// # Errors
+    /// If it is none, its name is taken, or the disk fails. Nothing is kept then.
+    pub fn add(&self, upload: &Upload) -> Result<Listing, UploadError> {
+        let _changing = lock(&self.changing);
+        let name = &upload.name;
+        if !is_folder_name(name) {
+            return Err(UploadError::fault("name", "it cannot be the name of a folder"));
+        }
+        let folder = self.datasets_dir.join(name);
+        // A folder may be there without a dataset: a damaged one, or files of another program.
+        if self.slot(name).is_some() || folder.exists() {
+            return Err(UploadError::Taken(name.clone()));
+        }
+        let staged = self.spool()?;
+        stored::write(&upload.read()?, staged.path())?;
+        fs::rename(staged.path(), &folder)?;
+        // Its old name is free again; there is nothing left to be removed.
+        let _ = staged.keep();
+        stored::sync_folder(&self.datasets_dir)?;
+        let stored = Stored::open(&folder).map_err(io::Error::other)?;
+        self.insert(stored.ok_or_else(|| io::Error::other("what was written is gone"))?, folder);
+        self.listing(name).ok_or_else(|| UploadError::Taken(name.clone()))
+    }
+
+    /// Removes an uploaded dataset, for good. Who uses it at the moment keeps it in memory. **Blocks.**
+    ///
+    /// # Errors
+    /// If there is none of that name, it is built in, or the disk fails.
+    pub fn remove(&self, name: &str) -> Result<(), RemoveError> {
+        let _changing = lock(&self.changing);
+        let slot = self.slot(name).ok_or_else(|| RemoveError::Unknown(name.into()))?;
+        let folder = slot.uploaded.as_ref().ok_or_else(|| RemoveError::BuiltIn(name.into()))?;
+        // Gone at once or not at all: it is deleted under another name.
+        let unfinished = self.spool()?;
+        fs::rename(folder, unfinished.path().join("removed"))?;
+        self.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &slot));
+        lock(&self.kept).retain(|dataset| dataset.info.name != name);
+        stored::sync_folder(&self.datasets_dir)?;
+        unfinished.close()?;
+        Ok(())
+    }
+
+    /// Removes what a process that was killed has left of uploads. Only for the one process that owns the folder.
+    pub fn remove_leftovers(&self) {
+        for folder in self.folders().into_iter().filter(|folder| is_unfinished(folder)) {
+            if let Err(error) = fs::remove_dir_all(&folder) {
+                tracing::warn!(%error, folder = %folder.display(), "cannot remove what is left of an upload");
+            }
+        }
+    }
+
+    /// The folders among the datasets, by name.
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = match fs::read_dir(&self.datasets_dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return vec![],
+            Err(error) => {
+                tracing::warn!(%error, folder = %self.datasets_dir.display(), "cannot look for uploaded datasets");
+                return vec![];
+            }
+        };
+        let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.is_dir()).collect();
+        folders.sort();
+        folders
+    }
+
+    /// Adds an uploaded dataset to those that there are. A built-in one of its name stays what it is.
+    fn insert(&self, stored: Stored, folder: PathBuf) {
+        let slot = Slot::new(Box::new(stored), Some(folder));
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.iter().any(|other| other.info.name == slot.info.name) {
+            tracing::warn!(name = slot.info.name, "an uploaded dataset has the name of another one and is left out");
+            return;
+        }
+        let comes_before = |other: &Arc<Slot>| other.uploaded.is_none() || other.info.name < slot.info.name;
+        let place = slots.iter().take_while(|other| comes_before(other)).count();
+        slots.insert(place, Arc::new(slot));
+    }
+
+    /// The datasets there are now.
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn slot(&self, name: &str) -> Option<Arc<Slot>> {
+        self.slots().into_iter().find(|slot| slot.info.name == name)
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Slot>, DataError> {
+        self.slot(name).ok_or_else(|| DataError::Unknown { name: name.into(), known: self.names() })
     }
 
     fn keep(&self, dataset: &Arc<Dataset>) {
@@ -148,6 +276,19 @@ impl Library {
 }
 
 impl Slot {
+    fn new(source: Box<dyn Source>, uploaded: Option<PathBuf>) -> Self {
+        Self { info: source.info(), source, uploaded, loaded: Mutex::default() }
+    }
+
+    fn listing(&self) -> Listing {
+        let (available, detail) = match self.source.availability() {
+            Availability::Ready => (true, None),
+            Availability::OnFirstUse(detail) => (true, Some(detail)),
+            Availability::Missing(detail) => (false, Some(detail)),
+        };
+        Listing { info: self.info.clone(), available, detail, uploaded: self.uploaded.is_some() }
+    }
+
     fn load(&self) -> Result<Dataset, DataError> {
         let dataset = self.source.load()?;
         if dataset.info == self.info {
@@ -159,130 +300,23 @@ impl Slot {
     }
 }
 
+/// Whether a folder is only there while we work on it.
+fn is_unfinished(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
+}
+
+/// Whether a dataset's name leads to a visible folder among the datasets and to nowhere else.
+fn is_folder_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if *only == *name)
+        && !name.starts_with('.')
+}
+
 /// What these locks guard is whole after every step, so a panic of another holder changes nothing.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-    use crate::data::Split;
-    use crate::data::mnist;
-    use crate::engine::shape::Shape;
-
-    /// A source that counts how often it is loaded, and fails the first `failures` times.
-    #[derive(Debug)]
-    struct Counted {
-        name: &'static str,
-        loads: Arc<AtomicUsize>,
-        failures: usize,
-    }
-
-    impl Source for Counted {
-        fn info(&self) -> DatasetInfo {
-            DatasetInfo {
-                name: self.name.into(),
-                description: String::new(),
-                input: Shape::new(&[3]),
-                classes: 2,
-                class_names: vec!["a".into(), "b".into()],
-                train_samples: 2,
-                test_samples: 1,
-            }
-        }
-
-        fn availability(&self) -> Availability {
-            Availability::Missing("never mind".into())
-        }
-
-        fn load(&self) -> Result<Dataset, DataError> {
-            if self.loads.fetch_add(1, Ordering::SeqCst) < self.failures {
-                return Err(DataError::Unknown { name: "not yet".into(), known: vec![] });
-            }
-            let split = |n: usize| Split { inputs: vec![0; 3 * n], labels: vec![0; n] };
-            Ok(Dataset { info: self.info(), train: split(2), test: split(1) })
-        }
-    }
-
-    fn library(names: &[&'static str], failures: usize) -> (Library, Arc<AtomicUsize>) {
-        let loads = Arc::new(AtomicUsize::new(0));
-        let source =
-            |name: &&'static str| Box::new(Counted { name, loads: loads.clone(), failures }) as Box<dyn Source>;
-        (Library::of(names.iter().map(source).collect()), loads)
-    }
-
-    #[test]
-    fn many_askers_at_once_share_one_load() {
-        let (library, loads) = library(&["x"], 0);
-        let barrier = Barrier::new(8);
-        let pointers: Vec<_> = std::thread::scope(|scope| {
-            let ask = || {
-                barrier.wait();
-                library.load("x").unwrap()
-            };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert_eq!(loads.load(Ordering::SeqCst), 1);
-        assert!(pointers.iter().all(|dataset| Arc::ptr_eq(dataset, &pointers[0])));
-    }
-
-    #[test]
-    fn the_last_ones_stay_and_the_used_ones_stay() {
-        let (library, loads) = library(&["a", "b", "c"], 0);
-        let used = library.load("a").unwrap();
-        let gone = Arc::downgrade(&library.load("b").unwrap());
-        library.load("c").unwrap();
-        library.load("b").unwrap();
-        assert_eq!(loads.load(Ordering::SeqCst), 3, "b and c are kept");
-        library.load("a").unwrap();
-        library.load("c").unwrap();
-        assert_eq!(loads.load(Ordering::SeqCst), 4, "a was in use; c had been dropped for a");
-        assert!(gone.upgrade().is_none(), "b was dropped for c");
-        drop(used);
-    }
-
-    #[test]
-    fn a_failure_is_not_remembered() {
-        let (library, _) = library(&["x"], 1);
-        assert!(library.load("x").is_err());
-        assert!(library.load("x").is_ok());
-    }
-
-    #[test]
-    fn answers_without_loading() {
-        let (library, loads) = library(&["x", "y"], 0);
-        assert_eq!(library.names(), ["x", "y"]);
-        assert_eq!(library.memory_bytes("x"), Some(3 * (3 + 2)));
-        assert_eq!(library.info("z"), None);
-        assert_eq!(library.load("z").unwrap_err().to_string(), "no dataset is named `z`; there are x, y");
-        let listing = &library.list()[0];
-        assert_eq!((listing.available, listing.detail.as_deref()), (false, Some("never mind")));
-        assert_eq!(loads.load(Ordering::SeqCst), 0);
-    }
-
-    #[test]
-    fn a_smaller_mnist_is_announced_as_what_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        mnist::tests::write_small(folder.path(), 3, 2);
-        let options = Options {
-            datasets_dir: folder.path().join("datasets"),
-            mnist_dir: Some(folder.path().into()),
-            network: Network::Forbidden,
-        };
-        let library = Library::with_options(&options);
-        assert_eq!(library.names(), ["mnist", "digits"]);
-        let info = library.info("mnist").unwrap();
-        assert_eq!((info.train_samples, info.test_samples), (3, 2));
-        assert_eq!(library.load("mnist").unwrap().info, info);
-        // Plans were made on what was announced.
-        mnist::tests::write_small(folder.path(), 4, 2);
-        library.kept.lock().unwrap().clear();
-        let error = library.load("mnist").unwrap_err().to_string();
-        assert!(error.contains("3 and 2") && error.contains("4 and 2"), "{error}");
-    }
-}
+#[path = "library_tests.rs"]
+mod tests;

@@ -8,262 +8,74 @@
 //! | `flatten=True` | `affine` reads any shape as a row of values by itself; `conv2d` sees `[1, 28, 28]` of the same bytes |
 //! | `one_hot_label=True` | one-hot labels never exist: the loss takes the class's index, which is what it multiplies by |
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use super::fetch::RemoteFile;
+use super::idx_folder::IdxSet;
 
-use super::fetch;
-use super::idx::{Idx, IdxError};
-use super::source::{Availability, DataError, Source};
-use super::{Dataset, DatasetInfo, Split};
-use crate::engine::shape::Shape;
-
-/// Side of an image.
-const SIDE: usize = 28;
-/// Number of digits.
-const CLASSES: u8 = 10;
-/// Most values of a file: the real ones have 47,040,000.
-const VALUES_MAX: usize = 1 << 26;
-/// Most bytes of a file, compressed or not.
-const FILE_MAX: u64 = VALUES_MAX as u64 + 16;
-/// The files: training images and labels, test images and labels. Each may also end in `.gz`.
-pub const FILES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
-
-/// Why a folder's files are not MNIST's.
-#[derive(Debug, thiserror::Error)]
-pub enum MnistError {
-    /// Neither the file nor its `.gz` is there.
-    #[error("{} (or {name}.gz) does not exist", folder.join(name).display())]
-    Missing {
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// Its name.
-        name: &'static str,
-    },
-    /// It cannot be read.
-    #[error("{}: {error}", file.display())]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is not an IDX file.
-    #[error("{}: {error}", file.display())]
-    Idx {
-        /// The file.
-        file: PathBuf,
-        /// Its fault.
-        error: IdxError,
-    },
-    /// It is one, of something else.
-    #[error("{}: {detail}", file.display())]
-    Content {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-}
-
-/// Whether all four files are in a folder; which one is not, otherwise.
-///
-/// # Errors
-/// The first that is missing.
-pub fn check(folder: &Path) -> Result<(), MnistError> {
-    FILES.iter().try_for_each(|name| find(folder, name).map(drop))
-}
-
-/// Reads the four files of a folder. How many samples they hold is up to them; [`Mnist`] insists on the original's.
-///
-/// # Errors
-/// If a file is missing or damaged, an image is not 28×28, a label is not 0–9 or there is not one for each image.
-pub fn load(folder: &Path) -> Result<Dataset, MnistError> {
-    let [train_images, train_labels, test_images, test_labels] = FILES;
-    let train = split(folder, train_images, train_labels)?;
-    let test = split(folder, test_images, test_labels)?;
-    Ok(Dataset { info: info(train.len(), test.len()), train, test })
-}
-
-fn info(train_samples: usize, test_samples: usize) -> DatasetInfo {
-    DatasetInfo {
-        name: "mnist".into(),
-        description: "Handwritten digits of census employees and students, 28×28 grey, centred by mass.".into(),
-        input: Shape::new(&[1, SIDE, SIDE]),
-        classes: CLASSES.into(),
-        class_names: (0..CLASSES).map(|digit| digit.to_string()).collect(),
-        train_samples,
-        test_samples,
-    }
-}
-
-fn split(folder: &Path, images: &'static str, labels: &'static str) -> Result<Split, MnistError> {
-    let (images_file, labels_file) = (find(folder, images)?, find(folder, labels)?);
-    let (images, labels) = (read(&images_file)?, read(&labels_file)?);
-    let content = |file: &Path, detail: String| MnistError::Content { file: file.into(), detail };
-    let [count, SIDE, SIDE] = images.axes[..] else {
-        return Err(content(&images_file, format!("axes {:?}; images are [N, {SIDE}, {SIDE}]", images.axes)));
-    };
-    if labels.axes != [count] {
-        return Err(content(&labels_file, format!("axes {:?}; labels for {count} images are [{count}]", labels.axes)));
-    }
-    if let Some(index) = labels.values.iter().position(|label| *label >= CLASSES) {
-        return Err(content(&labels_file, format!("label {index} is {}; labels are 0–9", labels.values[index])));
-    }
-    Ok(Split { inputs: images.values, labels: labels.values.into_iter().map(u16::from).collect() })
-}
-
-fn find(folder: &Path, name: &'static str) -> Result<PathBuf, MnistError> {
-    [folder.join(name), folder.join(format!("{name}.gz"))]
-        .into_iter()
-        .find(|file| file.is_file())
-        .ok_or_else(|| MnistError::Missing { folder: folder.into(), name })
-}
-
-/// Number of samples that a file declares.
-fn count(folder: &Path, name: &'static str) -> Option<usize> {
-    let mut beginning = Vec::new();
-    File::open(find(folder, name).ok()?).ok()?.take(1 << 10).read_to_end(&mut beginning).ok()?;
-    Idx::declared_axes(&beginning, VALUES_MAX).ok()?.first().copied()
-}
-
-fn read(path: &Path) -> Result<Idx, MnistError> {
-    let mut bytes = Vec::new();
-    let length = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
-    let length = length.map_err(|error| MnistError::Read { file: path.into(), error })?;
-    if length as u64 > FILE_MAX {
-        return Err(MnistError::Content { file: path.into(), detail: format!("larger than {FILE_MAX} bytes") });
-    }
-    Idx::parse(&bytes, VALUES_MAX).map_err(|error| MnistError::Idx { file: path.into(), error })
-}
-
-/// The dataset and where it may be: a folder of the user's, else our own, filled from the network if that is allowed.
-#[derive(Debug)]
-pub struct Mnist {
-    /// A folder that is looked into first.
-    pub given: Option<PathBuf>,
-    /// Our own folder.
-    pub own: PathBuf,
-    /// Whether it may be filled from the network.
-    pub network: fetch::Network,
-}
-
-impl Mnist {
-    /// The first folder that has all four files; what is missing from the first one, otherwise.
-    fn folder(&self) -> Result<&Path, MnistError> {
-        let mut folders = self.given.iter().chain([&self.own]).map(|folder| check(folder).map(|()| folder.as_path()));
-        let first = folders.next().expect("our own folder is one");
-        first.or_else(|error| folders.find_map(Result::ok).ok_or(error))
-    }
-}
-
-impl Source for Mnist {
-    /// As many samples as the files say; before they are downloaded, as many as they will say.
-    fn info(&self) -> DatasetInfo {
-        let counts = self.folder().ok().and_then(|folder| Some((count(folder, FILES[0])?, count(folder, FILES[2])?)));
-        let (train, test) = counts.unwrap_or((60_000, 10_000));
-        info(train, test)
-    }
-
-    fn availability(&self) -> Availability {
-        match (self.folder(), self.network) {
-            (Ok(_), _) => Availability::Ready,
-            (Err(_), fetch::Network::Allowed) => {
-                Availability::OnFirstUse("is downloaded at its first use, about 12 MB".into())
-            }
-            (Err(error), fetch::Network::Forbidden) => Availability::Missing(error.to_string()),
-        }
-    }
-
-    fn load(&self) -> Result<Dataset, DataError> {
-        let folder = match (self.folder(), self.network) {
-            (Ok(folder), _) => folder,
-            (Err(error), fetch::Network::Forbidden) => return Err(error.into()),
-            (Err(error), fetch::Network::Allowed) => {
-                tracing::info!(%error, folder = %self.own.display(), "downloading mnist");
-                fetch::mnist(&self.own, &mut |_| {})?;
-                &self.own
-            }
-        };
-        Ok(load(folder)?)
-    }
-}
+/// What it is, and where it is published.
+pub const MNIST: IdxSet = IdxSet {
+    name: "mnist",
+    description: "Handwritten digits of census employees and students, 28×28 grey, centred by mass.",
+    class_names: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    mirrors: &[
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    ],
+    files: [
+        RemoteFile {
+            name: "train-images-idx3-ubyte.gz",
+            bytes: 9_912_422,
+            sha256: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        },
+        RemoteFile {
+            name: "train-labels-idx1-ubyte.gz",
+            bytes: 28_881,
+            sha256: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        },
+        RemoteFile {
+            name: "t10k-images-idx3-ubyte.gz",
+            bytes: 1_648_877,
+            sha256: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        },
+        RemoteFile {
+            name: "t10k-labels-idx1-ubyte.gz",
+            bytes: 4_542,
+            sha256: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ],
+};
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::fs;
+mod tests {
+    use std::path::Path;
+
+    use sha2::{Digest, Sha256};
 
     use super::*;
-
-    /// Four small files of the right kind: `train` and `test` images, labels 0, 1, 2 … 9, 0 …
-    pub(crate) fn write_small(folder: &Path, train: usize, test: usize) {
-        for (files, count) in [([FILES[0], FILES[1]], train), ([FILES[2], FILES[3]], test)] {
-            let images = Idx {
-                axes: vec![count, SIDE, SIDE],
-                values: (0..count * SIDE * SIDE).map(|i| (i % 251) as u8).collect(),
-            };
-            let labels = Idx { axes: vec![count], values: (0..count).map(|i| (i % 10) as u8).collect() };
-            fs::write(folder.join(files[0]), images.to_bytes()).unwrap();
-            fs::write(folder.join(files[1]), labels.to_bytes()).unwrap();
-        }
-    }
-
-    #[test]
-    fn reads_four_files() {
-        let folder = tempfile::tempdir().unwrap();
-        write_small(folder.path(), 12, 3);
-        let mnist = load(folder.path()).unwrap();
-        assert_eq!((mnist.info.train_samples, mnist.info.test_samples), (12, 3));
-        assert_eq!(mnist.train.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
-        assert_eq!(mnist.test.inputs.len(), 3 * 784);
-        assert_eq!(mnist.train.inputs[784], (784 % 251) as u8);
-    }
-
-    #[test]
-    fn says_which_file_is_at_fault_and_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let message = || load(folder.path()).unwrap_err().to_string();
-        assert!(message().ends_with("train-images-idx3-ubyte (or train-images-idx3-ubyte.gz) does not exist"));
-        let spoil = |name: &str, axes: &[usize], value: u8| {
-            write_small(folder.path(), 2, 2);
-            let idx = Idx { axes: axes.to_vec(), values: vec![value; axes.iter().product()] };
-            fs::write(folder.path().join(name), idx.to_bytes()).unwrap();
-            load(folder.path()).unwrap_err().to_string()
-        };
-        assert!(spoil(FILES[0], &[2, 28, 27], 0).ends_with("axes [2, 28, 27]; images are [N, 28, 28]"));
-        assert!(spoil(FILES[3], &[3], 0).ends_with("axes [3]; labels for 2 images are [2]"));
-        assert!(spoil(FILES[1], &[2], 10).ends_with("train-labels-idx1-ubyte: label 0 is 10; labels are 0–9"));
-        write_small(folder.path(), 2, 2);
-        fs::write(folder.path().join(FILES[2]), b"<html>").unwrap();
-        assert!(message().contains("t10k-images-idx3-ubyte: not an IDX file"));
-    }
-
-    #[test]
-    fn a_given_folder_comes_before_our_own() {
-        let (given, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let network = fetch::Network::Forbidden;
-        let mut source = Mnist { given: Some(given.path().into()), own: own.path().into(), network };
-        let Availability::Missing(detail) = source.availability() else { panic!("nothing is there yet") };
-        assert!(detail.starts_with(given.path().to_str().unwrap()), "{detail}");
-        assert!(matches!(source.load(), Err(DataError::Mnist(MnistError::Missing { .. }))));
-        write_small(own.path(), 2, 2);
-        assert_eq!(source.availability(), Availability::Ready);
-        assert_eq!(source.load().unwrap().train.len(), 2);
-        write_small(given.path(), 3, 2);
-        assert_eq!(source.load().unwrap().train.len(), 3);
-        source.given = None;
-        assert_eq!(source.load().unwrap().train.len(), 2);
-    }
 
     #[test]
     fn the_original_is_read_where_it_is_at_hand() {
         let Some(folder) = std::env::var_os("DOJANG_MNIST_DIR") else {
             return println!("skipped: DOJANG_MNIST_DIR is not set");
         };
-        let mnist = load(Path::new(&folder)).unwrap();
+        let mnist = MNIST.load(Path::new(&folder)).unwrap();
         assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
         assert_eq!(mnist.train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
         assert_eq!(mnist.test.labels[..5], [7, 2, 1, 0, 4]);
+    }
+
+    #[test]
+    fn pinned_hashes_are_those_of_the_files_at_hand() {
+        let Some(folder) = std::env::var_os("DOJANG_MNIST_DIR") else {
+            return println!("skipped: DOJANG_MNIST_DIR is not set");
+        };
+        for file in MNIST.files {
+            let Ok(bytes) = std::fs::read(Path::new(&folder).join(file.name)) else { continue };
+            // A repacked file has the right content but another hash: only the published one is downloaded, any is read.
+            if bytes.len() as u64 == file.bytes {
+                let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!(sha256, file.sha256, "{}", file.name);
+            }
+        }
     }
 }

@@ -2,17 +2,23 @@
 //!
 //! 1. [`Dataset`]: what a dataset is
 //! 2. [`source`]: what a dataset's file provides, and the registry of those there are
-//! 3. [`mnist`], [`procedural`] over [`digits`]: the datasets, one file each
+//! 3. [`mnist`], [`fashion_mnist`] over [`idx_folder`], [`procedural`] over [`digits`], [`toy`]: the datasets
 //! 4. [`library`]: each loaded once for all jobs
-//! 5. [`idx`], [`fetch`]: a file format, and files from the network
+//! 5. [`upload`], [`stored`]: datasets that clients send, checked and kept
+//! 6. [`idx`], [`fetch`]: a file format, and files from the network
 
 mod dataset;
 pub mod digits;
+pub mod fashion_mnist;
 pub mod fetch;
 pub mod idx;
+pub mod idx_folder;
 pub mod library;
 pub mod mnist;
 pub mod procedural;
 pub mod source;
+pub mod stored;
+pub mod toy;
+pub mod upload;
 
-pub use dataset::{Dataset, DatasetInfo, Split};
+pub use dataset::{Dataset, DatasetInfo, Dtype, Split, Values};

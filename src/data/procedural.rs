@@ -2,7 +2,7 @@
 
 use super::digits::{self, Images};
 use super::source::{Availability, DataError, Source};
-use super::{Dataset, DatasetInfo, Split};
+use super::{Dataset, DatasetInfo, Dtype, Split, Values};
 use crate::engine::shape::Shape;
 
 /// Drawn images, so many of them.
@@ -25,6 +25,7 @@ impl Source for Procedural {
             name: "digits".into(),
             description: "Digits drawn by strokes in random hands, 28×28 grey, centred as MNIST's are.".into(),
             input: Shape::new(&[1, 28, 28]),
+            dtype: Dtype::Uint8,
             classes: 10,
             class_names: (0..10).map(|digit| digit.to_string()).collect(),
             train_samples: self.train,
@@ -39,7 +40,7 @@ impl Source for Procedural {
     fn load(&self) -> Result<Dataset, DataError> {
         let draw = |count, split| -> Split {
             let Images { pixels, labels } = digits::generate(count, split, digits::SEED);
-            Split { inputs: pixels, labels: labels.into_iter().map(u16::from).collect() }
+            Split { inputs: Values::Bytes(pixels), labels: labels.into_iter().map(u16::from).collect() }
         };
         let (train, test) = (draw(self.train, digits::Split::Train), draw(self.test, digits::Split::Test));
         Ok(Dataset { info: self.info(), train, test })

@@ -1,11 +1,15 @@
 //! What a dataset's file must provide, and the registry of those that there are.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use super::fashion_mnist::FASHION_MNIST;
 use super::fetch::FetchError;
+use super::idx_folder::{IdxFolder, IdxFolderError, IdxSet};
 use super::library::Options;
-use super::mnist::{Mnist, MnistError};
+use super::mnist::MNIST;
 use super::procedural::Procedural;
+use super::toy::TOYS;
 use super::{Dataset, DatasetInfo};
 
 /// Somewhere a dataset comes from. A new one is a file that implements this, and a line in the registry below.
@@ -53,12 +57,20 @@ pub enum DataError {
         /// Why.
         detail: String,
     },
-    /// MNIST's files are missing or damaged.
+    /// The IDX files are missing or damaged.
     #[error(transparent)]
-    Mnist(#[from] MnistError),
+    IdxFolder(#[from] IdxFolderError),
     /// Its files cannot be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// What was kept of an upload is no longer what was written.
+    #[error("{}: {detail}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// How it shows.
+        detail: String,
+    },
     /// What was loaded is not what was announced, and plans were made on the announcement.
     #[error("`{name}` should have {announced} samples to learn from and to measure on, but {loaded} were loaded")]
     Different {
@@ -73,12 +85,17 @@ pub enum DataError {
 
 /// The datasets there are, in the order in which they are listed.
 pub(super) fn registry(options: &Options) -> Vec<Box<dyn Source>> {
-    vec![
-        Box::new(Mnist {
-            given: options.mnist_dir.clone(),
-            own: options.datasets_dir.join("mnist"),
-            network: options.network,
-        }),
+    let folder = |set: &'static IdxSet, given: &Option<PathBuf>| IdxFolder {
+        set,
+        given: given.clone(),
+        own: options.datasets_dir.join(set.name),
+        network: options.network,
+    };
+    let mut sources: Vec<Box<dyn Source>> = vec![
+        Box::new(folder(&MNIST, &options.mnist_dir)),
         Box::new(Procedural::digits()),
-    ]
+        Box::new(folder(&FASHION_MNIST, &options.fashion_mnist_dir)),
+    ];
+    sources.extend(TOYS.map(|toy| Box::new(toy) as Box<dyn Source>));
+    sources
 }

@@ -30,6 +30,8 @@ pub enum Purpose {
     Validation = 6,
     /// Inputs and parameters of a gradient check.
     GradientCheck = 7,
+    /// Points of the toy datasets; `a` is the dataset, `b` the part.
+    Toy = 8,
 }
 
 /// A stream of random numbers, a pure function of what it was made from.

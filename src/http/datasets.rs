@@ -2,16 +2,30 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::error::Problem;
 use super::list::{List, check_limit};
 use super::params::Params;
-use crate::data::library::Listing;
+use crate::data::library::{Listing, RemoveError};
+use crate::engine::samples::Inputs;
+use crate::scheduler::RemoveDatasetError;
 
 pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {
     Json(List::whole(api.scheduler.library().list()))
+}
+
+pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Listing>, Problem> {
+    let listing = api.scheduler.library().listing(&name);
+    listing.map(Json).ok_or_else(|| no_such_dataset(&name))
+}
+
+/// 204 once it is gone for good.
+pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    api.scheduler.remove_dataset(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `?split=&offset=&limit=`
@@ -42,7 +56,27 @@ fn default_limit() -> u32 {
 pub(super) struct Sample {
     index: usize,
     label: u16,
-    pixels: Vec<u8>,
+    #[serde(flatten)]
+    input: Input,
+}
+
+/// What a sample shows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Input {
+    /// Bytes 0–255, row by row.
+    Pixels(Vec<u8>),
+    /// Numbers as they are.
+    Values(Vec<f32>),
+}
+
+impl From<Inputs<'_>> for Input {
+    fn from(input: Inputs<'_>) -> Self {
+        match input {
+            Inputs::Bytes(pixels) => Self::Pixels(pixels.to_vec()),
+            Inputs::Floats(values) => Self::Values(values.to_vec()),
+        }
+    }
 }
 
 pub(super) async fn samples(
@@ -53,28 +87,28 @@ pub(super) async fn samples(
     check_limit(params.limit, 100)?;
     let library = api.scheduler.library().clone();
     if library.info(&name).is_none() {
-        return Err(Problem::not_found(format!("there is no dataset `{}`", name.escape_debug())));
+        return Err(no_such_dataset(&name));
     }
     let loaded = tokio::task::spawn_blocking(move || library.load(&name)).await;
     let dataset = match loaded {
         Ok(Ok(dataset)) => dataset,
         Ok(Err(error)) => return Err(Problem::not_found(format!("the dataset cannot be loaded: {error}"))),
         Err(_) => {
-            return Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load"));
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the dataset failed to load"));
         }
     };
     let split = match params.split {
         Part::Train => &dataset.train,
         Part::Test => &dataset.test,
     };
-    let width = dataset.info.input.len();
     let last = params.offset.saturating_add(params.limit as usize).min(split.len());
     let data: Vec<_> = (params.offset.min(last)..last)
-        .map(|index| Sample {
-            index,
-            label: split.labels[index],
-            pixels: split.inputs[index * width..(index + 1) * width].to_vec(),
-        })
+        .map(|index| Sample { index, label: split.labels[index], input: split.input(index).into() })
         .collect();
     Ok(Json(List::page(data, last < split.len(), last.checked_sub(1).map(|last| last.to_string()))))
+}
+
+/// The answer to an unknown dataset.
+fn no_such_dataset(name: &str) -> Problem {
+    RemoveDatasetError::from(RemoveError::Unknown(name.into())).into()
 }

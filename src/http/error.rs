@@ -3,12 +3,15 @@
 use std::any::Any;
 
 use axum::Json;
+use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::job::fault::{Fault, Faults};
-use crate::scheduler::SubmitError;
+use crate::data::library::RemoveError;
+use crate::data::upload::UploadError;
+use crate::job::fault::{Fault, Faults, Pointer};
+use crate::scheduler::{RemoveDatasetError, SubmitError};
 use crate::serving::ServeError;
 use crate::serving::input::{InputError, InputErrorKind};
 use crate::store::StoreError;
@@ -52,6 +55,36 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "an internal error; the server's log has more")
     }
 
+    /// A form that is larger than an upload may be.
+    pub(super) fn upload_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the upload is larger than 512 MiB")
+    }
+
+    /// An upload that makes no dataset.
+    pub(super) fn upload(Faults(faults): Faults) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the upload has {}", number(&faults))).with(faults)
+    }
+
+    /// What is wrong with the document.
+    #[cfg(test)]
+    pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.errors.iter()
+    }
+
+    /// A disk that fails, or has no room.
+    fn disk(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem => Self::disk_full(),
+            _ => Self::internal(error),
+        }
+    }
+
+    fn disk_full() -> Self {
+        let detail = "the server's disk is full or cannot be written; nothing was accepted";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+    }
+
     fn with(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
         self
@@ -77,22 +110,18 @@ impl IntoResponse for Problem {
 
 impl From<Faults> for Problem {
     fn from(Faults(faults): Faults) -> Self {
-        let number = if faults.len() == 1 { "1 fault".into() } else { format!("{} faults", faults.len()) };
         let unreadable = faults.iter().all(|fault| fault.pointer == "#" && fault.detail.starts_with("not readable"));
         if unreadable {
             return Self::bad_request(faults[0].detail.clone()).with(faults);
         }
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the spec has {number}")).with(faults)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the spec has {}", number(&faults))).with(faults)
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full(_) => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "the server's disk is full or cannot be written; nothing was accepted",
-            ),
+            StoreError::Full(_) => Self::disk_full(),
             StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is busy; try again"),
             StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request met damaged data");
@@ -135,6 +164,53 @@ impl From<InputError> for Problem {
         let errors = error.pointer.map(|pointer| Fault { pointer, detail: error.detail.clone() });
         Self::new(status, error.detail).with(errors.into_iter().collect())
     }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Fault { field, detail } => Self::upload(Faults(vec![Pointer::root().at(field).fault(detail)])),
+            UploadError::Taken(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            UploadError::Disk(error) => Self::disk(&error),
+        }
+    }
+}
+
+impl From<RemoveDatasetError> for Problem {
+    fn from(error: RemoveDatasetError) -> Self {
+        match error {
+            RemoveDatasetError::Library(RemoveError::Unknown(name)) => {
+                Self::not_found(format!("there is no dataset `{}`", name.escape_debug()))
+            }
+            RemoveDatasetError::Library(RemoveError::BuiltIn(_)) | RemoveDatasetError::InUse { .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            RemoveDatasetError::Library(RemoveError::Disk(error)) => Self::disk(&error),
+            RemoveDatasetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<MultipartRejection> for Problem {
+    fn from(rejection: MultipartRejection) -> Self {
+        // The boundary is a parameter of the media type: without it there is no such media type either.
+        let detail = format!("`multipart/form-data` is needed, as curl -F sends it: {}", rejection.body_text());
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+}
+
+impl From<MultipartError> for Problem {
+    fn from(error: MultipartError) -> Self {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::upload_too_large();
+        }
+        Self::bad_request(format!("the form cannot be read: {}", error.body_text()))
+    }
+}
+
+/// "1 fault", "2 faults".
+fn number(faults: &[Fault]) -> String {
+    if faults.len() == 1 { "1 fault".into() } else { format!("{} faults", faults.len()) }
 }
 
 /// Any path that is not a route.

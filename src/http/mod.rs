@@ -22,6 +22,7 @@ mod router;
 mod same_site;
 mod server;
 mod socket;
+mod uploads;
 mod weights;
 
 pub use api::Api;

@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::params::Params;
 use crate::engine::loss::argmax;
 use crate::serving::Selector;
-use crate::serving::input::{Format, PixelRange, Preprocessing, decode};
+use crate::serving::input::{Format, Input, PixelRange, Preprocessing, decode};
 
 /// `?model=&pixel_range=&return_input=`
 #[derive(Debug, Deserialize)]
@@ -66,7 +66,8 @@ pub(super) async fn predict(
     let served = api.models.resolve(selector.as_ref()).await?;
     let model = served.clone();
     let work = move || {
-        let decoded = decode(&body.bytes, body.content_type.as_deref(), params.pixel_range, model.input())?;
+        let input = Input::new(model.input(), model.dtype());
+        let decoded = decode(&body.bytes, body.content_type.as_deref(), params.pixel_range, &input)?;
         let probabilities = model.infer(&decoded.inputs);
         Ok::<_, Problem>((decoded, probabilities))
     };

@@ -193,8 +193,9 @@ mod tests {
         let book = std::path::Path::new(&book).join("three_layer_sigmoid.safetensors");
         let network = network(&[50, 100, 10]);
         let weights = decode_weights(&std::fs::read(book).expect("a file"), &network).expect("the book's weights");
-        let mnist = crate::data::mnist::load(std::path::Path::new(&mnist)).expect("MNIST");
-        let x: Vec<f32> = mnist.test.inputs.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        let mnist = crate::data::mnist::MNIST.load(std::path::Path::new(&mnist)).expect("MNIST");
+        let crate::data::Values::Bytes(bytes) = &mnist.test.inputs else { panic!("MNIST's pixels are bytes") };
+        let x: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
         let y = Model::new(network, weights, LOSS, 10).infer(&x);
         let hits =
             y.chunks(10).zip(&mnist.test.labels).filter(|(y, t)| crate::engine::loss::argmax(y) == usize::from(**t));

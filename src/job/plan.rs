@@ -93,8 +93,10 @@ impl Plan {
         if let Some(network) = &network {
             faults.extend(batch_fault(network, &spec));
             faults.extend(output_fault(network, dataset, &spec));
-            let data = ((dataset.train_samples + dataset.test_samples) * (dataset.input.len() + 2)) as u64;
-            let peak = peak_bytes(network, &settings, train_samples).map(|bytes| bytes as u64 + data);
+            let training = peak_bytes(network, &settings, train_samples);
+            let peak = training
+                .zip(dataset.memory_bytes())
+                .map(|(training, data)| (training as u64).saturating_add(data as u64));
             peak_memory = peak.unwrap_or(u64::MAX);
             if peak_memory > premises.memory_budget {
                 let needed = peak
@@ -221,6 +223,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::data::Dtype;
     use crate::engine::shape::Shape;
 
     fn plan(spec: &serde_json::Value, memory_budget: u64) -> Result<Plan, Faults> {
@@ -228,6 +231,7 @@ mod tests {
             name: "digits".into(),
             description: String::new(),
             input: Shape::new(&[1, 28, 28]),
+            dtype: Dtype::Uint8,
             classes: 10,
             class_names: (0..10).map(|i| i.to_string()).collect(),
             train_samples: 60_000,

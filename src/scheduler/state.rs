@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -33,6 +33,9 @@ struct Inner {
     running: Mutex<HashMap<Uuid, Control>>,
     cores: Cores,
     memory_budget: u64,
+    /// Held to read while a job is taken in, and to write while a dataset goes: none goes between the look whether it
+    /// is there and the moment from which the store says that a job needs it.
+    intake: RwLock<()>,
     shutdown: CancellationToken,
     workers: TaskTracker,
 }
@@ -62,6 +65,7 @@ impl Scheduler {
             running: Mutex::default(),
             cores: Cores::new(threads),
             memory_budget,
+            intake: RwLock::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
         }))
@@ -90,6 +94,7 @@ impl Scheduler {
         if self.is_shutting_down() {
             return Err(SubmitError::ShuttingDown);
         }
+        let _intake = self.0.intake.read().await;
         let datasets = self.library().infos();
         let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })?;
         self.library().check(&plan.spec().dataset.name).map_err(|error| {
@@ -147,6 +152,11 @@ impl Scheduler {
     /// Is cancelled when the server begins to shut down.
     pub fn shutdown_token(&self) -> &CancellationToken {
         &self.0.shutdown
+    }
+
+    /// While this is held, no job is taken in.
+    pub(super) async fn no_new_jobs(&self) -> RwLockWriteGuard<'_, ()> {
+        self.0.intake.write().await
     }
 
     pub(super) fn wake(&self) -> &Notify {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use uuid::Uuid;
 
+use crate::data::Dtype;
 use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::model::Model;
@@ -87,6 +88,7 @@ pub struct Served {
     job: Uuid,
     weights_sha256: String,
     class_names: Vec<String>,
+    dtype: Dtype,
     pool: Arc<ThreadPool>,
 }
 
@@ -119,6 +121,11 @@ impl Served {
     /// Shape of one input.
     pub fn input(&self) -> &Shape {
         self.model.network().input()
+    }
+
+    /// Whether it has learned from bytes or from numbers.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// Class probabilities `[N, classes]` of inputs `[N, …]`, on the threads that only predict.
@@ -213,6 +220,7 @@ impl Models {
                 job: source.job,
                 weights_sha256: sha256,
                 class_names: input.class_names,
+                dtype: input.dtype,
                 spec: source.spec,
                 pool,
             })

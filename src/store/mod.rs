@@ -9,11 +9,12 @@
 //! - `queue`: jobs claimed, given back and cancelled
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
-//! - `checkpoints`, `weights`, `models`: what a run leaves behind
+//! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
 mod chunks;
+mod datasets;
 mod diagnostics;
 mod error;
 mod events;
@@ -28,6 +29,7 @@ mod run;
 mod weights;
 
 pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};

@@ -5,14 +5,12 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dojang::engine::checkpoint::Checkpoint;
-use dojang::engine::init::{He, Init};
-use dojang::engine::layer::{LayerSpec, affine::Affine, relu::Relu, sigmoid::Sigmoid, tanh::Tanh};
-use dojang::engine::loss::{LossSpec, softmax_cross_entropy::SoftmaxCrossEntropy};
 use dojang::engine::network::Network;
-use dojang::engine::optimizer::{OptimizerSpec, adam::Adam};
 use dojang::engine::samples::{Inputs, Samples};
 use dojang::engine::shape::Shape;
-use dojang::engine::train::{Command, Data, Observer, Settings, TrainEvent, Trainer};
+use dojang::engine::train::{Command, Data, Observer, TrainEvent, Trainer};
+use dojang::job::spec::TrainSpec;
+use serde_json::json;
 
 /// The system's allocator, counting what the threads of one pool ask for.
 struct Counting;
@@ -80,25 +78,18 @@ impl Observer for Between {
 
 #[test]
 fn a_step_allocates_nothing() {
-    let layers = [
-        LayerSpec::Affine(Affine::of(50)),
-        LayerSpec::Relu(Relu {}),
-        LayerSpec::Affine(Affine::of(40)),
-        LayerSpec::Sigmoid(Sigmoid {}),
-        LayerSpec::Affine(Affine::of(30)),
-        LayerSpec::Tanh(Tanh {}),
-        LayerSpec::Affine(Affine::of(10)),
-    ];
-    let network = Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network");
-    let settings = Settings {
-        init: Init::He(He {}),
-        loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()),
-        optimizer: OptimizerSpec::Adam(Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
-        weight_decay: 1e-4,
-        batch_size: 100,
-        epochs: 1000,
-        seed: 1,
-    };
+    let spec = TrainSpec::from_value(&json!({
+        "dataset": {"name": "digits", "augment": {"shift": 1, "rotate": 5.0, "elastic": 1.0}},
+        "network": [
+            {"type": "conv2d", "filters": 4, "kernel": 5, "stride": 2, "padding": 2}, "batch_norm", "relu",
+            "max_pool2d", {"type": "conv2d", "filters": 3, "kernel": 3}, "gelu", "flatten", {"type": "affine", "units": 40},
+            "batch_norm", "sigmoid", "dropout", {"type": "affine", "units": 10},
+        ],
+        "schedule": "cosine", "gradient_clip": "norm", "weight_decay": 1e-4, "epochs": 1000, "diagnostics": false,
+    }));
+    let spec = spec.expect("a sound spec");
+    let network = Network::build(&Shape::new(&[1, 28, 28]), &spec.network).expect("a sound network");
+    let settings = spec.settings();
     let inputs: Vec<u8> = (0..1050 * 784).map(|i| (i % 253) as u8).collect();
     let labels: Vec<u16> = (0..1050).map(|i| i % 10).collect();
     let train = Samples::new(Inputs::Bytes(&inputs), &labels, 784);

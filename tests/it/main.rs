@@ -6,6 +6,8 @@
 //! - `main_job`: POST a job, watch it learn, predict
 //! - `faults`: bad input gets a clear error and loses nothing
 //! - `stream`: the log by SSE, without gap or duplicate
+//! - `toys`: what the toy datasets show
+//! - `uploads`: datasets that clients send and remove
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
@@ -19,3 +21,5 @@ mod layering;
 mod main_job;
 mod restart;
 mod stream;
+mod toys;
+mod uploads;

@@ -35,14 +35,14 @@ pub enum Network {
 }
 
 /// A file to have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct RemoteFile {
     /// Its name, here and on every mirror.
     pub name: &'static str,
     /// Its size: no mirror fills the disk with more.
     pub bytes: u64,
     /// Its hash, in lowercase hex.
-    pub sha256: String,
+    pub sha256: &'static str,
 }
 
 /// How far a download is.
@@ -95,39 +95,26 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Where MNIST's files are, in the order in which to ask.
-const MNIST_MIRRORS: [&str; 3] = [
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
-];
-
-/// MNIST's files as they were first published; a mirror that packed them anew is not taken.
-fn mnist_files() -> [RemoteFile; 4] {
-    [
-        ("train-images-idx3-ubyte.gz", 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-        ("train-labels-idx1-ubyte.gz", 28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-        ("t10k-images-idx3-ubyte.gz", 1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-        ("t10k-labels-idx1-ubyte.gz", 4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-    ]
-    .map(|(name, bytes, sha256)| RemoteFile { name, bytes, sha256: sha256.into() })
-}
-
-/// Downloads those of MNIST's four files that a folder lacks. Blocks.
+/// Downloads those of `files` that `folder` lacks, from the first of `mirrors` that has them. Blocks.
 ///
 /// # Errors
 /// If the folder cannot be written, or no mirror has a file.
-pub fn mnist(folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), FetchError> {
+pub fn files(
+    mirrors: &[&str],
+    files: &[RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), FetchError> {
     let client = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(SILENCE)
         .user_agent(concat!("dojang/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|e| FetchError::Client(transfer::describe(e)))?;
-    fetch(&client, &MNIST_MIRRORS, &mnist_files(), folder, progress)
+    fetch(&client, mirrors, files, folder, progress)
 }
 
-/// Downloads those of `files` that `folder` lacks, from the first of `mirrors` that has them.
+/// The same, with a given client.
 fn fetch(
     client: &Client,
     mirrors: &[&str],

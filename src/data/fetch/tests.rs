@@ -108,8 +108,9 @@ impl Case {
 
     fn fetch(&mut self, mirrors: &[&Mirror]) -> Result<(), FetchError> {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        let sha256 = Sha256::digest(&self.content).iter().map(|byte| format!("{byte:02x}")).collect();
-        let files = [RemoteFile { name: NAME, bytes: self.content.len() as u64, sha256 }];
+        let sha256: String = Sha256::digest(&self.content).iter().map(|byte| format!("{byte:02x}")).collect();
+        // Published hashes are constants; a test's may stay for the rest of the process.
+        let files = [RemoteFile { name: NAME, bytes: self.content.len() as u64, sha256: sha256.leak() }];
         let urls: Vec<_> = mirrors.iter().map(|mirror| mirror.url.as_str()).collect();
         let folder = self.folder.path().to_owned();
         fetch(&client, &urls, &files, &folder, &mut |progress| {
@@ -252,19 +253,4 @@ fn a_mirror_that_is_not_there_says_so() {
     drop(listener);
     let said = case.assert_fails(&[&gone]);
     assert!(said[0].to_lowercase().contains("refused"), "{}", said[0]);
-}
-
-#[test]
-fn pinned_hashes_are_those_of_the_files_at_hand() {
-    let Some(folder) = std::env::var_os("DOJANG_MNIST_DIR") else {
-        return println!("skipped: DOJANG_MNIST_DIR is not set");
-    };
-    for file in mnist_files() {
-        let Ok(bytes) = fs::read(Path::new(&folder).join(file.name)) else { continue };
-        // A repacked file has the right content but another hash: only the published one is downloaded, any is read.
-        if bytes.len() as u64 == file.bytes {
-            let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(sha256, file.sha256, "{}", file.name);
-        }
-    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Body {
 }
 
 /// Reads a body.
-pub(super) fn read(body: &[u8], input: &Input<'_>) -> Result<Body, InputError> {
+pub(super) fn read(body: &[u8], input: &Input) -> Result<Body, InputError> {
     let mut sink = Sink::new(input);
     let mut json = serde_json::Deserializer::from_slice(body);
     let outcome = json.deserialize_any(Root { sink: &mut sink }).and_then(|root| json.end().map(|()| root));

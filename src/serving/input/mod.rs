@@ -9,7 +9,8 @@
 //! Numbers may be flat or nested as the model's input is, one image or many: the nesting decides, not the key. Numbers
 //! that all lie within 0–1 are taken as they are, others as 0–255, unless `pixel_range` says which.
 //!
-//! A model whose input is not an image (`[2]`) takes plain numbers, as JSON.
+//! A model that has learned from numbers, not from bytes, takes numbers as they are, as JSON: points, and images whose
+//! values a client has scaled in a way of its own.
 //!
 //! Bodies come from strangers. How many images, how large a picture and how many pixels a request may have is limited
 //! here; the size of the body is limited by whoever received it.
@@ -27,6 +28,7 @@ pub use range::PixelRange;
 
 use serde::Serialize;
 
+use crate::data::Dtype;
 use crate::engine::shape::Shape;
 use picture::Pictures;
 use tensor::Content;
@@ -37,13 +39,13 @@ pub const IMAGES_MAX: usize = 1024;
 /// What a body says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// `[N, …]` as the model takes it; images 0–1.
+    /// `[N, …]` as the model takes it; what it learned as bytes, 0–1.
     pub inputs: Vec<f32>,
     /// N, at least 1.
     pub count: usize,
     /// How they came.
     pub format: Format,
-    /// How their numbers were read; `None` where the model's input is not an image.
+    /// How their numbers were read; `None` where the model has not learned from bytes.
     pub pixel_range: Option<PixelRange>,
     /// Whether that was concluded from the numbers, not said or given by the format.
     pub assumed: bool,
@@ -76,47 +78,48 @@ pub fn decode(
     body: &[u8],
     content_type: Option<&str>,
     pixel_range: Option<PixelRange>,
-    input: &Shape,
+    input: &Input,
 ) -> Result<Decoded, InputError> {
-    let input = Input::new(input);
     match format(body, content_type)? {
-        Format::Json => from_json(body, pixel_range, &input),
+        Format::Json => from_json(body, pixel_range, input),
         // What is called a stream of bytes and begins as a picture is one, unless it has a whole number of images.
         Format::OctetStream if !body.len().is_multiple_of(input.width) && picture::format(body).is_some() => {
-            from_picture(body, pixel_range, &input)
+            from_picture(body, pixel_range, input)
         }
-        Format::OctetStream => from_bytes(body, pixel_range, &input),
-        Format::Png | Format::Jpeg => from_picture(body, pixel_range, &input),
+        Format::OctetStream => from_bytes(body, pixel_range, input),
+        Format::Png | Format::Jpeg => from_picture(body, pixel_range, input),
     }
 }
 
 /// A model's input, as far as decoding needs it.
 #[derive(Debug)]
-struct Input<'a> {
-    axes: &'a [usize],
+pub struct Input {
+    axes: Vec<usize>,
     width: usize,
+    dtype: Dtype,
 }
 
-impl<'a> Input<'a> {
-    fn new(shape: &'a Shape) -> Self {
-        Self { axes: shape.axes(), width: shape.len().max(1) }
+impl Input {
+    /// An input of this shape, whose values are bytes or numbers in the dataset that the model has learned from.
+    pub fn new(shape: &Shape, dtype: Dtype) -> Self {
+        Self { axes: shape.axes().to_vec(), width: shape.len().max(1), dtype }
     }
 
-    /// `[C, H, W]`: its values are pixels.
-    fn is_image(&self) -> bool {
-        self.axes.len() == 3
+    /// Whether its values are bytes, which the model sees as 0–1.
+    fn is_bytes(&self) -> bool {
+        self.dtype == Dtype::Uint8
     }
 
     /// Height and width, where a picture can be turned into the input: one channel.
     fn grey(&self) -> Option<[usize; 2]> {
         match *self.axes {
-            [1, height, width] => Some([height, width]),
+            [1, height, width] if self.is_bytes() => Some([height, width]),
             _ => None,
         }
     }
 }
 
-impl std::fmt::Display for Input<'_> {
+impl std::fmt::Display for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let nested = self.axes.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         match self.axes.len() {
@@ -149,7 +152,7 @@ fn format(body: &[u8], content_type: Option<&str>) -> Result<Format, InputError>
     }
 }
 
-fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
+fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Result<Decoded, InputError> {
     let json::Body { content, pixel_range: inside } = json::read(body, input)?;
     let said = inside.or(pixel_range);
     match content {
@@ -157,7 +160,7 @@ fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) ->
             let count = numbers.count(input)?;
             let range = read_range(&mut numbers.values, said, input).map_err(|fault| match fault {
                 RangeFault::Value { index, detail } => InputError::unprocessable(detail).at(numbers.pointer(index)),
-                RangeFault::NotAnImage(error) => error.at("#/pixel_range"),
+                RangeFault::NotBytes(error) => error.at("#/pixel_range"),
             })?;
             Ok(Decoded {
                 inputs: numbers.values,
@@ -175,8 +178,8 @@ fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) ->
     }
 }
 
-fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
-    if !input.is_image() {
+fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Result<Decoded, InputError> {
+    if !input.is_bytes() {
         return Err(InputError::unsupported(format!("this model takes no pixels: send {input} as JSON")));
     }
     if body.is_empty() || !body.len().is_multiple_of(input.width) {
@@ -191,7 +194,7 @@ fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -
     let said = pixel_range.unwrap_or(PixelRange::Byte);
     let range = read_range(&mut inputs, Some(said), input).map_err(|fault| match fault {
         RangeFault::Value { index, detail } => InputError::unprocessable(format!("byte {index}: {detail}")),
-        RangeFault::NotAnImage(error) => error,
+        RangeFault::NotBytes(error) => error,
     })?;
     Ok(Decoded {
         inputs,
@@ -203,14 +206,14 @@ fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -
     })
 }
 
-fn from_picture(body: &[u8], pixel_range: Option<PixelRange>, input: &Input<'_>) -> Result<Decoded, InputError> {
+fn from_picture(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Result<Decoded, InputError> {
     refuse_range(pixel_range)?;
     let mut inputs = Vec::new();
     let (format, preprocessing) = Pictures::new(input).read(body, &mut inputs)?;
     Ok(pictures(inputs, format, preprocessing, input))
 }
 
-fn pictures(inputs: Vec<f32>, format: Format, preprocessing: Preprocessing, input: &Input<'_>) -> Decoded {
+fn pictures(inputs: Vec<f32>, format: Format, preprocessing: Preprocessing, input: &Input) -> Decoded {
     let count = inputs.len() / input.width;
     Decoded { inputs, count, format, pixel_range: Some(PixelRange::Byte), assumed: false, preprocessing }
 }
@@ -226,22 +229,18 @@ fn refuse_range(said: Option<PixelRange>) -> Result<(), InputError> {
 #[derive(Debug)]
 enum RangeFault {
     Value { index: usize, detail: String },
-    NotAnImage(InputError),
+    NotBytes(InputError),
 }
 
 /// Checks the numbers and turns pixels into 0–1.
-fn read_range(
-    values: &mut [f32],
-    said: Option<PixelRange>,
-    input: &Input<'_>,
-) -> Result<Option<PixelRange>, RangeFault> {
-    if input.is_image() {
+fn read_range(values: &mut [f32], said: Option<PixelRange>, input: &Input) -> Result<Option<PixelRange>, RangeFault> {
+    if input.is_bytes() {
         let value = |(index, detail)| RangeFault::Value { index, detail };
         return range::normalise(values, said).map(Some).map_err(value);
     }
     if said.is_some() {
-        let detail = "`pixel_range` is for images, and this model takes none";
-        return Err(RangeFault::NotAnImage(InputError::unprocessable(detail)));
+        let detail = "`pixel_range` is for models that learned from bytes, and this one takes numbers as they are";
+        return Err(RangeFault::NotBytes(InputError::unprocessable(detail)));
     }
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(RangeFault::Value { index, detail: "the number is too large".into() }),

@@ -47,13 +47,13 @@ pub(super) struct Grey {
 /// The pictures of one request.
 #[derive(Debug)]
 pub(super) struct Pictures<'a> {
-    input: &'a Input<'a>,
+    input: &'a Input,
     /// Pixels that the rest of them may have.
     pixels_left: u64,
 }
 
 impl<'a> Pictures<'a> {
-    pub(super) fn new(input: &'a Input<'a>) -> Self {
+    pub(super) fn new(input: &'a Input) -> Self {
         Self { input, pixels_left: PIXELS_MAX }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// How many samples of the model's input these are.
-    pub(super) fn count(&self, input: &Input<'_>) -> Result<usize, InputError> {
+    pub(super) fn count(&self, input: &Input) -> Result<usize, InputError> {
         let is_sample = |axes: &[usize]| {
             let ones = input.axes.iter().take_while(|axis| **axis == 1).count();
             axes == [input.width] || !axes.is_empty() && (0..=ones).any(|ones| axes == &input.axes[ones..])
@@ -85,7 +85,7 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(input: &'a Input<'a>) -> Self {
+    pub(super) fn new(input: &'a Input) -> Self {
         Self {
             values: Vec::new(),
             limit: input.width.saturating_mul(IMAGES_MAX),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::chunks::hex;
 use super::*;
-use crate::data::DatasetInfo;
+use crate::data::{DatasetInfo, Dtype};
 use crate::engine::shape::Shape;
 use crate::job::event::{Alert, Epoch, Event, EventBody, Metrics, Saved};
 use crate::job::plan::{Plan, Premises};
@@ -140,6 +140,7 @@ fn new_job(members: &Value) -> NewJob {
         name: "digits".into(),
         description: String::new(),
         input: Shape::new(&[1, 28, 28]),
+        dtype: Dtype::Uint8,
         classes: 10,
         class_names: (0..10).map(|i| i.to_string()).collect(),
         train_samples: 60_000,

@@ -157,3 +157,21 @@ async fn versions_count_up_for_each_model() {
     house.succeed(run, vec![9]).await;
     assert_eq!(house.get(run.job).await.model_version, Some(4), "a version's number is not given again");
 }
+
+#[tokio::test]
+async fn a_dataset_is_needed_by_jobs_that_wait_or_run_and_by_models() {
+    let house = House::new().await;
+    assert_eq!(house.dataset_use("digits").await.unwrap(), None);
+    let job = house.submit().await;
+    assert_eq!(house.dataset_use("digits").await.unwrap(), Some(DatasetUse::Job(job)));
+    assert_eq!(house.dataset_use("digit").await.unwrap(), None);
+    house.cancel(job, at(1)).await.unwrap();
+    assert_eq!(house.dataset_use("digits").await.unwrap(), None, "a job that was cancelled needs nothing");
+    let run = house.running().await;
+    assert_eq!(house.dataset_use("digits").await.unwrap(), Some(DatasetUse::Job(run.job)));
+    house.succeed(run, bytes(1, 10)).await;
+    let model = DatasetUse::Model { name: "digits".into(), version: 1 };
+    assert_eq!(house.dataset_use("digits").await.unwrap(), Some(model));
+    house.sql("update jobs set spec = '{'").await;
+    assert_eq!(house.dataset_use("digits").await.unwrap(), None, "and a damaged spec is no reason to fail");
+}

@@ -32,7 +32,7 @@ fn a_request_has_at_most_1024_images() {
     let images = |count: usize| format!("[{}{image}]", format!("{image},").repeat(count - 1));
     assert_eq!(json(&images(1024)).unwrap().count, 1024);
     too_many(json(&images(1025)));
-    too_many(decode(format!("[{}[0,0]]", "[0,0],".repeat(1024)).as_bytes(), None, None, &Shape::new(&[2])));
+    too_many(decode(format!("[{}[0,0]]", "[0,0],".repeat(1024)).as_bytes(), None, None, &numbers(&[2])));
     let picture = format!("\"{}\"", STANDARD.encode(png(image::GrayImage::new(28, 28))));
     too_many(json(&format!("[{}{picture}]", format!("{picture},").repeat(1024))));
 }
@@ -101,7 +101,7 @@ const MEDIA: [Option<&str>; 5] =
 proptest! {
     #[test]
     fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..100), media in prop::sample::select(&MEDIA[..])) {
-        for shape in [mnist(), Shape::new(&[2]), Shape::new(&[3, 2, 2]), Shape::new(&[1, 1, 1])] {
+        for shape in [mnist(), numbers(&[2]), numbers(&[3, 2, 2]), numbers(&[1, 1, 1])] {
             let _ = decode(&body, media, None, &shape);
             let _ = decode(&[b"\x89PNG\r\n\x1a\n", &body[..]].concat(), media, None, &shape);
             let _ = decode(&[b"\xff\xd8\xff", &body[..]].concat(), media, None, &shape);
@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn no_json_like_text_panics(body in r#"[\[\]{}",:0-9a-z. -]{0,60}"#, key in "image|images|pixel_range|b64") {
-        for shape in [mnist(), Shape::new(&[2]), Shape::new(&[1, 1, 1])] {
+        for shape in [mnist(), numbers(&[2]), numbers(&[1, 1, 1])] {
             let _ = decode(body.as_bytes(), Some("application/json"), None, &shape);
             let _ = decode(format!("{{\"{key}\":{body}").as_bytes(), None, None, &shape);
             let _ = decode(format!("[{body}]").as_bytes(), None, None, &shape);

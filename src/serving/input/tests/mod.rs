@@ -11,8 +11,13 @@ use image::{DynamicImage, ImageFormat};
 use super::*;
 
 /// A model's input like MNIST's.
-fn mnist() -> Shape {
-    Shape::new(&[1, 28, 28])
+fn mnist() -> Input {
+    Input::new(&Shape::new(&[1, 28, 28]), Dtype::Uint8)
+}
+
+/// An input of numbers.
+fn numbers(axes: &[usize]) -> Input {
+    Input::new(&Shape::new(axes), Dtype::Float32)
 }
 
 fn json(body: &str) -> Result<Decoded, InputError> {
@@ -88,7 +93,7 @@ fn the_media_type_decides_and_without_one_the_first_bytes() {
 
 #[test]
 fn a_model_of_points_takes_plain_numbers_alone() {
-    let points = Shape::new(&[2]);
+    let points = numbers(&[2]);
     let read = |body: &str| decode(body.as_bytes(), Some("application/json"), None, &points);
     let decoded = read("{\"instances\": [[-1.5, 300], [0, 1e3]]}").unwrap();
     assert_eq!((decoded.inputs, decoded.count), (vec![-1.5, 300.0, 0.0, 1000.0], 2));
@@ -104,4 +109,18 @@ fn a_model_of_points_takes_plain_numbers_alone() {
     for (body, media) in [(&picture[..], None), (&[0, 1], Some("application/octet-stream"))] {
         assert_eq!(fault(decode(body, media, None, &points)).0, InputErrorKind::UnsupportedMedia);
     }
+}
+
+#[test]
+fn what_was_learned_as_numbers_is_not_scaled_even_where_it_is_an_image() {
+    let image = numbers(&[1, 2, 2]);
+    let read = |body: &[u8], media| decode(body, Some(media), None, &image);
+    let decoded = read(b"[[0, 128], [-3.5, 255]]", "application/json").unwrap();
+    assert_eq!((decoded.inputs, decoded.pixel_range), (vec![0.0, 128.0, -3.5, 255.0], None));
+    for (body, media) in [(&png(image::GrayImage::new(2, 2))[..], "image/png"), (&[0; 4], "application/octet-stream")] {
+        assert_eq!(fault(read(body, media)).0, InputErrorKind::UnsupportedMedia);
+    }
+    let rows = Input::new(&Shape::new(&[4]), Dtype::Uint8);
+    let decoded = decode(&[0, 255, 255, 0], Some("application/octet-stream"), None, &rows).unwrap();
+    assert_eq!(decoded.inputs, [0.0, 1.0, 1.0, 0.0]);
 }
