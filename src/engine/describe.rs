@@ -149,7 +149,7 @@ pub(super) fn example<T: serde::de::DeserializeOwned + Serialize>(entry: &Entry)
     for field in entry.fields {
         let value = match (field.default.value(), field.kind) {
             (Some(value), _) => value,
-            (None, Kind::Count { min, .. }) => min.into(),
+            (None, Kind::Count { min, .. } | Kind::Pair { min, .. }) => min.into(),
             (None, kind) => panic!("`{}` of `{}` needs an example of {kind:?}", field.name, entry.name),
         };
         spec.insert(field.name.into(), value);

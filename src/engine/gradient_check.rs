@@ -267,6 +267,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_convolutional_network_with_batch_normalisation() {
+        let layers = serde_json::json!([
+            {"type": "conv2d", "filters": 3, "kernel": 3, "stride": 1, "padding": 1, "init": null},
+            {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-5}, {"type": "tanh"},
+            {"type": "avg_pool2d", "kernel": 2, "stride": null, "padding": 0},
+            {"type": "conv2d", "filters": 4, "kernel": 2, "stride": 1, "padding": 0, "init": null}, {"type": "gelu"},
+            {"type": "affine", "units": 6, "init": null}, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-5},
+            {"type": "sigmoid"}, {"type": "affine", "units": 3, "init": null},
+        ]);
+        let layers: Vec<LayerSpec> = serde_json::from_value(layers).expect("layers");
+        // The shorter one has shards of one row below its first batch normalisation and larger ones above.
+        for (n, layers) in [(10, &layers[..]), (40, &layers[..]), (10, &layers[..4]), (33, &layers[..4])] {
+            assert_forward_agrees(layers, &Shape::new(&[2, 6, 6]), n, 5);
+            assert_gradients_agree(layers, &Shape::new(&[2, 6, 6]), n, 5);
+        }
+    }
+
     /// A loss whose gradient is a little wrong in one place.
     #[derive(Debug)]
     struct Crooked(Functional);

@@ -120,7 +120,7 @@ pub trait Collective: Sync {
     /// `y = f(x)` for some rows of a batch whose measure is known.
     fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]);
 
-    /// The sums over some rows that their gradients will need.
+    /// Adds, to `sums`, what the gradients will need of some rows.
     fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
 
     /// From `dy`, `dx` for some rows of a batch of `rows` rows whose measures are known.

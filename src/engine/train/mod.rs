@@ -148,3 +148,5 @@ pub enum Outcome {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trace_tests;

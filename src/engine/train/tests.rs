@@ -194,6 +194,32 @@ fn thread_count_never_changes_a_bit() {
 }
 
 #[test]
+fn every_layer_is_the_same_for_any_number_of_threads() {
+    let (train, test) = (Clouds::new(150, 0), Clouds::new(30, 1));
+    let [_, _, adam] = optimizers();
+    let settings = Settings { length: Length::Epochs(2), ..settings(adam) };
+    for entry in crate::engine::layer::entries() {
+        let layers = [
+            LayerSpec::Affine(Affine::of(12)),
+            crate::engine::describe::example(entry),
+            LayerSpec::Affine(Affine::of(3)),
+        ];
+        // On an image where a layer wants one.
+        let network = Network::build(&Shape::new(&[12]), &layers)
+            .or_else(|_| Network::build(&Shape::new(&[1, 3, 4]), &layers[1..]))
+            .unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+        let results = [1, 2, 3, 7].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let data = Data { train: train.samples(), test: test.samples() };
+            let mut trainer = Trainer::new(&network, &settings, data);
+            assert_eq!(pool.install(|| trainer.run(&mut Script::default())), Outcome::Completed, "{}", entry.name);
+            bits(trainer.parameters())
+        });
+        assert!(results[1..].iter().all(|other| *other == results[0]), "{}", entry.name);
+    }
+}
+
+#[test]
 fn resuming_is_exact_at_every_step() {
     let (train, test) = (Clouds::new(301, 0), Clouds::new(50, 1));
     for (network, settings) in trainings() {
