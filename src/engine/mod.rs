@@ -3,7 +3,7 @@
 //! The engine knows no files, clock, HTTP or SQL and imports nothing else of dojang's. Read it in this order:
 //!
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
-//! 2. [`shape`], [`form`], [`rng`], [`math`], [`gemm`], [`im2col`]: the ground
+//! 2. [`shape`], [`form`], [`rng`], [`math`], [`processor`], [`gemm`], [`im2col`]: the ground
 //! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`]: the parts, one file each, with their registries;
 //!    [`augment`], [`clip`]
 //! 4. [`network`]: layers in a row over one flat parameter buffer
@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod optimizer;
+pub mod processor;
 pub mod rng;
 pub mod samples;
 pub mod schedule;

@@ -1,5 +1,7 @@
 //! The samples that training goes over, borrowed from whoever owns them.
 
+use super::processor::wide;
+
 /// Inputs and labels of some samples, in the order of their index.
 #[derive(Debug, Clone, Copy)]
 pub struct Samples<'a> {
@@ -56,9 +58,12 @@ impl<'a> Samples<'a> {
         let range = index * self.width..(index + 1) * self.width;
         match self.inputs {
             Inputs::Bytes(values) => {
-                for (x, &byte) in x.iter_mut().zip(&values[range]) {
-                    *x = f32::from(byte) * (1.0 / 255.0);
-                }
+                let bytes = &values[range];
+                wide(|| {
+                    for (x, &byte) in x.iter_mut().zip(bytes) {
+                        *x = f32::from(byte) * (1.0 / 255.0);
+                    }
+                });
             }
             Inputs::Floats(values) => x.copy_from_slice(&values[range]),
         }

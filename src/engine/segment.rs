@@ -20,6 +20,7 @@ use std::ops::Range;
 
 use super::layer::{Backward, Known, Memory};
 use super::network::Network;
+use super::processor::add_rows;
 
 /// Most rows of a shard.
 const MAX_ROWS: usize = 32;
@@ -325,9 +326,7 @@ impl<'a> Batch<'a> {
             if i == 0 {
                 sum.copy_from_slice(partial);
             } else {
-                for (sum, value) in sum.iter_mut().zip(partial) {
-                    *sum += value;
-                }
+                add_rows(partial, sum);
             }
         }
     }

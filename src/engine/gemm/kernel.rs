@@ -22,7 +22,8 @@
 use super::Into;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Path, Portable, Simd};
+use super::simd::{Portable, Simd};
+use crate::engine::processor::Path;
 
 /// A product whose views have been checked: pointers, sizes and strides.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,8 @@ pub(super) struct Product {
     /// Runs of columns: how many, and the distance of their first columns in A.
     pub(super) runs: (usize, usize),
     pub(super) into: Into,
+    /// What every row of C begins with, or null.
+    pub(super) bias: *const f32,
 }
 
 /// Which kernel a product takes.
@@ -57,7 +60,7 @@ pub(super) enum Kind {
 /// Runs a product.
 ///
 /// # Safety
-/// The views of `p` must lie within their slices, C must overlap neither A nor B, for [`Kind::Dot`] A's columns must lie
+/// The bias must be null or as long as C's rows, the views of `p` must lie within their slices, C must overlap neither A nor B, for [`Kind::Dot`] A's columns must lie
 /// contiguous, and the processor must have the instructions of `path`.
 pub(super) unsafe fn run(path: Path, kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
@@ -160,6 +163,13 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, g: usize, i
     // alone.
     unsafe {
         let mut sums = [[S::zero(); V]; R];
+        if !p.bias.is_null() {
+            for (v, sum) in sums[0].iter_mut().enumerate() {
+                let from = p.bias.add(j + v * S::LANES);
+                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+            }
+            sums = [sums[0]; R];
+        }
         let (first, mut b) = (p.a.add(g * p.groups.1 + i * p.a_row), p.b.add(j));
         // Plain loops: a closure would not take the instructions of its surroundings over.
         for run in 0..p.runs.0 {

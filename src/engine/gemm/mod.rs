@@ -8,16 +8,8 @@
 mod kernel;
 mod simd;
 
+use super::processor::Path;
 use kernel::{Kind, Product};
-use simd::Path;
-
-/// Which kernels this process uses: `avx512`, `avx2` or `portable`.
-///
-/// # Errors
-/// If `DOJANG_KERNELS` names none that this processor can run: to be said before the first product panics.
-pub fn check() -> Result<&'static str, String> {
-    Path::named().map(Path::name)
-}
 
 /// A matrix laid over a slice: `rows × cols`, element `(i, j)` at `i * row_stride + j * col_stride`.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +131,16 @@ pub fn matmul(into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'
 /// # Panics
 /// If the sizes do not match, or the grid reaches beyond its data.
 pub fn grid_matmul(into: Into, c: &mut [f32], a: Grid<'_>, b: View<'_>) {
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.cols), &a, &b);
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.cols), (&a, &b), None);
+}
+
+/// `C = A·B + bias`, with the bias added to every row; A and C as in [`grid_matmul`], and B lies row by row.
+///
+/// # Panics
+/// As [`grid_matmul`], and if the bias is not as long as a row of C.
+pub fn biased_matmul<'a>(c: &mut [f32], a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
+    let c = (c, b.cols);
+    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b), Some(bias));
 }
 
 fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'_>) {
@@ -148,14 +149,25 @@ fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>,
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, (c, c_stride), &a.into(), &b);
+    multiply_grid(path, kind, into, (c, c_stride), (&a.into(), &b), None);
 }
 
-fn multiply_grid(path: Path, kind: Kind, into: Into, c: (&mut [f32], usize), a: &Grid<'_>, b: &View<'_>) {
+fn multiply_grid(
+    path: Path,
+    kind: Kind,
+    into: Into,
+    c: (&mut [f32], usize),
+    (a, b): (&Grid<'_>, &View<'_>),
+    bias: Option<&[f32]>,
+) {
     let ((c, c_row), rows, columns) = (c, a.groups.count * a.rows.count, a.runs.count * a.columns.count);
     assert_eq!(columns, b.rows, "inner sizes differ");
     assert!(a.is_sound(), "the grid reaches beyond its data");
     assert!(fits(c.len(), rows, b.cols, c_row), "a {rows}×{} product into {} values", b.cols, c.len());
+    assert!(bias.is_none_or(|bias| bias.len() == b.cols && kind == Kind::Broadcast), "a bias for every column");
+    if kind == Kind::Broadcast && b.col_stride != 1 {
+        panic!("B must lie row by row");
+    }
     let product = Product {
         a: a.data.as_ptr(),
         a_row: a.rows.stride,
@@ -170,6 +182,7 @@ fn multiply_grid(path: Path, kind: Kind, into: Into, c: (&mut [f32], usize), a: 
         groups: (a.groups.count, a.groups.stride),
         runs: (a.runs.count, a.runs.stride),
         into,
+        bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
     };
     // SAFETY: `View::rows`, `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice
     // (a transposed view reaches the same elements); `c` is borrowed mutably, so it overlaps neither A nor B; the
@@ -252,9 +265,11 @@ mod tests {
             for path in Path::available() {
                 let mut c = vec![2.0f32; groups * rows * n];
                 let into = if add { Into::Add } else { Into::Replace };
-                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), &a, &view(&b));
+                let bias = (n % 2 == 0).then(|| vec![0.5; n]);
+                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), (&a, &view(&b)), bias.as_deref());
                 for (value, truth) in c.iter().zip(&truth) {
-                    let error = (f64::from(*value) - truth - if add { 2.0 } else { 0.0 }).abs();
+                    let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
+                    let error = (f64::from(*value) - truth - start).abs();
                     prop_assert!(error < 1e-4, "{path:?}");
                 }
             }

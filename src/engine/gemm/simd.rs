@@ -1,9 +1,7 @@
 //! What the kernels need of a processor, three times: AVX-512, AVX2 with FMA, and plain Rust.
 //!
-//! The kernels are written once over this trait. Which implementation runs is decided once, by what the processor has;
-//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`) forces a lesser one.
-
-use std::sync::OnceLock;
+//! The kernels are written once over this trait; which implementation runs is the
+//! [`processor`](crate::engine::processor)'s to say.
 
 /// Vectors of `f32` and what can be done with them.
 ///
@@ -31,66 +29,6 @@ pub(super) trait Simd: Copy {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of the lanes, in one fixed order.
     unsafe fn sum(v: Self::Vector) -> f32;
-}
-
-/// Which kernels run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Path {
-    /// All that this processor can run, the best one last.
-    pub(super) fn available() -> Vec<Self> {
-        let mut paths = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                paths.push(Self::Avx2);
-                if is_x86_feature_detected!("avx512f") {
-                    paths.push(Self::Avx512);
-                }
-            }
-        }
-        paths
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "avx512",
-        }
-    }
-
-    /// The best one, or the one that `DOJANG_KERNELS` names.
-    ///
-    /// # Errors
-    /// If it names none that this processor can run.
-    pub(super) fn named() -> Result<Self, String> {
-        let paths = Self::available();
-        let best = paths.last().copied().unwrap_or(Self::Portable);
-        let Some(name) = std::env::var_os("DOJANG_KERNELS") else { return Ok(best) };
-        paths.iter().copied().find(|path| path.name() == name).ok_or_else(|| {
-            let names: Vec<_> = paths.iter().map(|path| path.name()).collect();
-            format!("DOJANG_KERNELS={} is none of {}", name.display(), names.join(", "))
-        })
-    }
-
-    /// The path of this process, chosen once.
-    ///
-    /// # Panics
-    /// If `DOJANG_KERNELS` names none; [`check`](super::check) says so beforehand.
-    pub(super) fn chosen() -> Self {
-        static CHOSEN: OnceLock<Path> = OnceLock::new();
-        *CHOSEN.get_or_init(|| Self::named().unwrap_or_else(|error| panic!("{error}")))
-    }
 }
 
 /// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.

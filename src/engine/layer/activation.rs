@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Backward, Context, Layer, Reference};
 use crate::engine::form::Form;
+use crate::engine::processor::wide;
 
 /// The formula of an element-wise activation.
 pub(super) trait Activation: fmt::Debug + Clone + Send + Sync + 'static {
@@ -42,16 +43,20 @@ impl<A: Activation> Layer for Elementwise<A> {
     }
 
     fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = self.formula.value(x);
-        }
+        wide(|| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = self.formula.value(x);
+            }
+        });
     }
 
     fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
         let Backward { x, y, dy, dx } = pass;
-        for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
-            *dx = dy * self.formula.slope(x, y);
-        }
+        wide(|| {
+            for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
+                *dx = dy * self.formula.slope(x, y);
+            }
+        });
     }
 
     fn reference(&self, _at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {

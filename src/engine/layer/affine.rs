@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Parameter, Reference, Role, Storage};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Into, View, matmul};
+use crate::engine::gemm::{Into, View, biased_matmul, matmul};
 use crate::engine::init::{self, Init};
+use crate::engine::processor::add_rows;
 use crate::engine::segment::Batch;
 use crate::engine::shape::Shape;
 
@@ -104,12 +105,9 @@ impl Layer for AffineLayer {
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let n = x.len() / self.inputs;
         let (w, b) = at.parameters.split_at(self.weights());
-        for row in y.chunks_exact_mut(self.units) {
-            row.copy_from_slice(b);
-        }
         let x = View::rows(x, n, self.inputs, self.inputs); // [N, I]
         let w = View::rows(w, self.inputs, self.units, self.units); // [I, O]
-        matmul(Into::Add, y, self.units, x, w);
+        biased_matmul(y, x, w, b);
     }
 
     fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
@@ -123,11 +121,7 @@ impl Layer for AffineLayer {
         if range.start >= self.weights() {
             gradient.fill(0.0);
             for (_, dy) in batch.pieces() {
-                for row in dy.chunks_exact(self.units) {
-                    for (sum, value) in gradient.iter_mut().zip(row) {
-                        *sum += value;
-                    }
-                }
+                add_rows(dy, gradient);
             }
             return;
         }

@@ -11,6 +11,7 @@ use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Reference};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
+use crate::engine::processor::wide;
 
 /// Spec of an average pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,7 @@ impl Averages {
     }
 
     /// Calls `visit` with the places of every output pixel of a sample, of every pixel in its window, and 1 / their number.
+    #[inline(always)]
     fn visit(&self, mut visit: impl FnMut(usize, usize, f64)) {
         let ([channels, _, width], [oh, ow]) = (self.window.image, self.window.output);
         for i in 0..oh {
@@ -108,10 +110,12 @@ impl Layer for Averages {
         let (channels, (inputs, outputs)) = (self.window.image[0], self.widths());
         y.fill(0.0);
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            self.visit(|output, input, share| {
-                for (y, x) in y[output..][..channels].iter_mut().zip(&x[input..][..channels]) {
-                    *y += share as f32 * x;
-                }
+            wide(|| {
+                self.visit(|output, input, share| {
+                    for (y, x) in y[output..][..channels].iter_mut().zip(&x[input..][..channels]) {
+                        *y += share as f32 * x;
+                    }
+                });
             });
         }
     }
@@ -120,10 +124,12 @@ impl Layer for Averages {
         let (channels, (inputs, outputs)) = (self.window.image[0], self.widths());
         dx.fill(0.0);
         for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
-            self.visit(|output, input, share| {
-                for (dx, dy) in dx[input..][..channels].iter_mut().zip(&dy[output..][..channels]) {
-                    *dx += share as f32 * dy;
-                }
+            wide(|| {
+                self.visit(|output, input, share| {
+                    for (dx, dy) in dx[input..][..channels].iter_mut().zip(&dy[output..][..channels]) {
+                        *dx += share as f32 * dy;
+                    }
+                });
             });
         }
     }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::engine::describe::{Bound, Entry, Field, Kind};
 use crate::engine::form::Form;
+use crate::engine::processor::wide;
 use crate::engine::segment::{Batch, tiles_of};
 use crate::engine::shape::Shape;
 
@@ -101,7 +102,7 @@ struct Lanes {
 impl Lanes {
     /// Calls `each(lane values)` for every pixel of `x`, given as rows of `channels` values.
     #[inline(always)]
-    fn each<'a>(self, x: &'a [f32], channels: usize) -> impl Iterator<Item = &'a [f32]> {
+    fn each(self, x: &[f32], channels: usize) -> impl Iterator<Item = &[f32]> {
         x.chunks_exact(channels).map(move |pixel| &pixel[self.first..self.first + self.width])
     }
 }
@@ -144,21 +145,23 @@ impl BatchNormLayer {
 
     /// `(x − mean) · scale + shift`, channel by channel.
     fn normalise(&self, of: impl Fn(usize) -> [f64; 3], x: &[f32], y: &mut [f32]) {
-        for lanes in self.blocks() {
-            let mut table = [[0.0f32; LANES]; 3];
-            for lane in 0..lanes.width {
-                for (row, value) in table.iter_mut().zip(of(lanes.first + lane)) {
-                    row[lane] = value as f32;
+        wide(|| {
+            for lanes in self.blocks() {
+                let mut table = [[0.0f32; LANES]; 3];
+                for lane in 0..lanes.width {
+                    for (row, value) in table.iter_mut().zip(of(lanes.first + lane)) {
+                        row[lane] = value as f32;
+                    }
+                }
+                let [mean, scale, shift] = table;
+                for (x, y) in lanes.each(x, self.channels).zip(y.chunks_exact_mut(self.channels)) {
+                    let y = &mut y[lanes.first..][..lanes.width];
+                    for (lane, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                        *y = (x - mean[lane]) * scale[lane] + shift[lane];
+                    }
                 }
             }
-            let [mean, scale, shift] = table;
-            for (x, y) in lanes.each(x, self.channels).zip(y.chunks_exact_mut(self.channels)) {
-                let y = &mut y[lanes.first..][..lanes.width];
-                for (lane, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                    *y = (x - mean[lane]) * scale[lane] + shift[lane];
-                }
-            }
-        }
+        });
     }
 }
 
@@ -247,20 +250,22 @@ impl Collective for BatchNormLayer {
     fn measure(&self, x: &[f32], measure: &mut [f64]) {
         let (means, deviations) = measure.split_at_mut(self.channels);
         let count = (x.len() / self.channels) as f64;
-        for lanes in self.blocks() {
-            let mut center = [0.0f32; LANES];
-            let sums = self.sums(lanes, x, |_, x| x);
-            for lane in 0..lanes.width {
-                means[lanes.first + lane] = sums[lane] / count;
-                center[lane] = (sums[lane] / count) as f32;
+        wide(|| {
+            for lanes in self.blocks() {
+                let mut center = [0.0f32; LANES];
+                let sums = self.sums(lanes, x, |_, x| x);
+                for lane in 0..lanes.width {
+                    means[lanes.first + lane] = sums[lane] / count;
+                    center[lane] = (sums[lane] / count) as f32;
+                }
+                // About the rounded mean; the rest is made good below.
+                let squares = self.sums(lanes, x, |lane, x| (x - center[lane]) * (x - center[lane]));
+                for lane in 0..lanes.width {
+                    let off = means[lanes.first + lane] - f64::from(center[lane]);
+                    deviations[lanes.first + lane] = (squares[lane] - count * off * off).max(0.0);
+                }
             }
-            // About the rounded mean; the rest is made good below.
-            let squares = self.sums(lanes, x, |lane, x| (x - center[lane]) * (x - center[lane]));
-            for lane in 0..lanes.width {
-                let off = means[lanes.first + lane] - f64::from(center[lane]);
-                deviations[lanes.first + lane] = (squares[lane] - count * off * off).max(0.0);
-            }
-        }
+        });
     }
 
     /// By T. F. Chan et al., *Updating formulae and a pairwise algorithm for computing sample variances*, 1979.
@@ -296,58 +301,62 @@ impl Collective for BatchNormLayer {
 
     fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]) {
         let (shifts, scales) = sums.split_at_mut(self.channels);
-        for lanes in self.blocks() {
-            let mut mean = [0.0f32; LANES];
-            for lane in 0..lanes.width {
-                mean[lane] = whole[lanes.first + lane] as f32;
-            }
-            let mut totals = [[0.0f64; LANES]; 2];
-            for (x, dy) in x.chunks(RUN * self.channels).zip(dy.chunks(RUN * self.channels)) {
-                let mut run = [[0.0f32; LANES]; 2];
-                for (x, dy) in lanes.each(x, self.channels).zip(lanes.each(dy, self.channels)) {
-                    for (lane, (&x, &dy)) in x.iter().zip(dy).enumerate() {
-                        run[0][lane] += dy;
-                        run[1][lane] += dy * (x - mean[lane]);
+        wide(|| {
+            for lanes in self.blocks() {
+                let mut mean = [0.0f32; LANES];
+                for lane in 0..lanes.width {
+                    mean[lane] = whole[lanes.first + lane] as f32;
+                }
+                let mut totals = [[0.0f64; LANES]; 2];
+                for (x, dy) in x.chunks(RUN * self.channels).zip(dy.chunks(RUN * self.channels)) {
+                    let mut run = [[0.0f32; LANES]; 2];
+                    for (x, dy) in lanes.each(x, self.channels).zip(lanes.each(dy, self.channels)) {
+                        for (lane, (&x, &dy)) in x.iter().zip(dy).enumerate() {
+                            run[0][lane] += dy;
+                            run[1][lane] += dy * (x - mean[lane]);
+                        }
+                    }
+                    for (totals, run) in totals.iter_mut().zip(run) {
+                        for (total, sum) in totals.iter_mut().zip(run) {
+                            *total += f64::from(sum);
+                        }
                     }
                 }
-                for (totals, run) in totals.iter_mut().zip(run) {
-                    for (total, sum) in totals.iter_mut().zip(run) {
-                        *total += f64::from(sum);
-                    }
+                let [shift, scale] = totals;
+                for (c, (shift, scale)) in (lanes.first..lanes.first + lanes.width).zip(shift.into_iter().zip(scale)) {
+                    shifts[c] += shift;
+                    scales[c] += scale / (whole[self.channels + c] + self.epsilon).sqrt();
                 }
             }
-            for lane in 0..lanes.width {
-                let c = lanes.first + lane;
-                shifts[c] += totals[0][lane];
-                scales[c] += totals[1][lane] / (whole[self.channels + c] + self.epsilon).sqrt();
-            }
-        }
+        });
     }
 
     fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         let (gamma, count) = (self.part(parameters, 0), self.per_channel(batch.rows));
-        for lanes in self.blocks() {
-            let mut table = [[0.0f32; LANES]; 4];
-            for lane in 0..lanes.width {
-                let c = lanes.first + lane;
-                let root = (batch.whole[self.channels + c] + self.epsilon).sqrt();
-                let factor = f64::from(gamma[c]) / root;
-                // dx = factor · dy − shift − slope · (x − mean)
-                let shift = factor * batch.sums[c] / count;
-                let slope = factor * batch.sums[self.channels + c] / count / root;
-                for (row, value) in table.iter_mut().zip([batch.whole[c], factor, shift, slope]) {
-                    row[lane] = value as f32;
+        wide(|| {
+            for lanes in self.blocks() {
+                let mut table = [[0.0f32; LANES]; 4];
+                for lane in 0..lanes.width {
+                    let c = lanes.first + lane;
+                    let root = (batch.whole[self.channels + c] + self.epsilon).sqrt();
+                    let factor = f64::from(gamma[c]) / root;
+                    // dx = factor · dy − shift − slope · (x − mean)
+                    let shift = factor * batch.sums[c] / count;
+                    let slope = factor * batch.sums[self.channels + c] / count / root;
+                    for (row, value) in table.iter_mut().zip([batch.whole[c], factor, shift, slope]) {
+                        row[lane] = value as f32;
+                    }
+                }
+                let [mean, factor, shift, slope] = table;
+                let pixels = lanes.each(x, self.channels).zip(lanes.each(dy, self.channels));
+                for ((x, dy), dx) in pixels.zip(dx.chunks_exact_mut(self.channels)) {
+                    let dx = &mut dx[lanes.first..][..lanes.width];
+                    for (lane, (dx, (&x, &dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
+                        *dx = factor[lane] * dy - shift[lane] - slope[lane] * (x - mean[lane]);
+                    }
                 }
             }
-            let [mean, factor, shift, slope] = table;
-            let pixels = lanes.each(x, self.channels).zip(lanes.each(dy, self.channels));
-            for ((x, dy), dx) in pixels.zip(dx.chunks_exact_mut(self.channels)) {
-                let dx = &mut dx[lanes.first..][..lanes.width];
-                for (lane, (dx, (&x, &dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-                    *dx = factor[lane] * dy - shift[lane] - slope[lane] * (x - mean[lane]);
-                }
-            }
-        }
+        });
     }
 }
 

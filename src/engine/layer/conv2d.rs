@@ -25,9 +25,10 @@ use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, View, grid_matmul};
+use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
+use crate::engine::processor::add_rows;
 use crate::engine::segment::{Batch, tiles_of};
 use crate::engine::shape::Shape;
 
@@ -210,10 +211,7 @@ impl Layer for Conv2dLayer {
         let w = View::rows(w, self.weights / self.filters, self.filters, self.filters);
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            for pixel in y.chunks_exact_mut(self.filters) {
-                pixel.copy_from_slice(b);
-            }
-            grid_matmul(Into::Add, y, self.windows(self.padded(x, scratch)), w);
+            biased_matmul(y, self.windows(self.padded(x, scratch)), w, b);
         }
     }
 
@@ -249,11 +247,7 @@ impl Layer for Conv2dLayer {
             };
             let pixels = outputs / self.filters;
             grid_matmul(Into::Add, dw, windows, View::rows(dy, pixels, self.filters, self.filters));
-            for pixel in dy.chunks_exact(self.filters) {
-                for (sum, value) in db.iter_mut().zip(pixel) {
-                    *sum += value;
-                }
-            }
+            add_rows(dy, db);
         }
     }
 
@@ -281,7 +275,7 @@ impl Layer for Conv2dLayer {
         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
             let image = Array3::from_shape_fn((channels, height, width), |(c, i, j)| x[(i * width + j) * channels + c]);
             let window = &self.window;
-            let columns = im2col(image.view(), window.kernel, window.stride, window.before, window.after);
+            let columns = im2col(&image.view(), window.kernel, window.stride, window.before, window.after);
             let result = columns.dot(&w) + ndarray::ArrayView1::from(b); // [OH·OW, F]
             y.iter_mut().zip(&result).for_each(|(y, result)| *y = *result);
         }

@@ -10,6 +10,7 @@ use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Reference};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
+use crate::engine::processor::wide;
 
 /// Spec of a maximum pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,7 @@ struct MaxPool2dLayer {
 
 impl MaxPool2dLayer {
     /// Calls `visit` with the place of every output pixel of a sample, and of every pixel in its window, in that order.
+    #[inline(always)]
     fn visit(&self, mut visit: impl FnMut(usize, Place)) {
         let ([channels, _, width], [oh, ow]) = (self.window.image, self.window.output);
         for i in 0..oh {
@@ -105,16 +107,18 @@ impl Layer for MaxPool2dLayer {
     fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (channels, (inputs, outputs)) = (self.window.image[0], self.widths());
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            self.visit(|output, place| {
-                let (y, x) = (&mut y[output..][..channels], &x[place.input..][..channels]);
-                if place.first {
-                    y.copy_from_slice(x);
-                } else {
+            wide(|| {
+                self.visit(|output, place| {
+                    let (y, x) = (&mut y[output..][..channels], &x[place.input..][..channels]);
+                    if place.first {
+                        y.copy_from_slice(x);
+                        return;
+                    }
                     for (y, &x) in y.iter_mut().zip(x) {
                         // What is not a number must reach the loss.
                         *y = if x > *y || x.is_nan() { x } else { *y };
                     }
-                }
+                });
             });
         }
     }
@@ -125,17 +129,19 @@ impl Layer for MaxPool2dLayer {
         dx.fill(0.0);
         let samples = x.chunks_exact(inputs).zip(dx.chunks_exact_mut(inputs));
         for ((x, dx), (y, dy)) in samples.zip(y.chunks_exact(outputs).zip(dy.chunks_exact(outputs))) {
-            self.visit(|output, place| {
-                if place.first {
-                    rest.copy_from_slice(&dy[output..][..channels]);
-                }
-                let (y, x) = (&y[output..][..channels], &x[place.input..][..channels]);
-                let dx = &mut dx[place.input..][..channels];
-                for ((dx, rest), (x, y)) in dx.iter_mut().zip(&mut *rest).zip(x.iter().zip(y)) {
-                    let here = x == y;
-                    *dx += if here { *rest } else { 0.0 };
-                    *rest = if here { 0.0 } else { *rest };
-                }
+            wide(|| {
+                self.visit(|output, place| {
+                    if place.first {
+                        rest.copy_from_slice(&dy[output..][..channels]);
+                    }
+                    let (y, x) = (&y[output..][..channels], &x[place.input..][..channels]);
+                    let dx = &mut dx[place.input..][..channels];
+                    for ((dx, rest), (x, y)) in dx.iter_mut().zip(&mut *rest).zip(x.iter().zip(y)) {
+                        let here = x == y;
+                        *dx += if here { *rest } else { 0.0 };
+                        *rest = if here { 0.0 } else { *rest };
+                    }
+                });
             });
         }
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of AdaGrad.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,9 +38,11 @@ impl Optimizer for Adagrad {
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
         let (rate, epsilon) = (moment.learning_rate as f32, self.epsilon as f32);
         let [squares, _] = slots;
-        for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
-            *h += g * g;
-            *w -= rate * g / (h.sqrt() + epsilon);
-        }
+        wide(|| {
+            for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
+                *h += g * g;
+                *w -= rate * g / (h.sqrt() + epsilon);
+            }
+        });
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of Adam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,11 +55,13 @@ impl Optimizer for Adam {
         let (beta1, beta2, epsilon) = (self.beta1 as f32, self.beta2 as f32, self.epsilon as f32);
         let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
         let [mean, square] = slots;
-        for (((w, m), v), &g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
-            *m = beta1 * *m + rest1 * g;
-            *v = beta2 * *v + rest2 * (g * g);
-            *w -= rate * *m / (v.sqrt() * root_scale + epsilon);
-        }
+        wide(|| {
+            for (((w, m), v), &g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
+                *m = beta1 * *m + rest1 * g;
+                *v = beta2 * *v + rest2 * (g * g);
+                *w -= rate * *m / (v.sqrt() * root_scale + epsilon);
+            }
+        });
     }
 }
 

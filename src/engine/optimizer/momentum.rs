@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of momentum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,10 +38,12 @@ impl Optimizer for Momentum {
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
         let (rate, keep) = (moment.learning_rate as f32, self.momentum as f32);
         let [velocity, _] = slots;
-        for ((w, v), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
-            *v = keep * *v - rate * g;
-            *w += *v;
-        }
+        wide(|| {
+            for ((w, v), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
+                *v = keep * *v - rate * g;
+                *w += *v;
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of Nesterov's accelerated gradient.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,9 +38,11 @@ impl Optimizer for Nesterov {
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
         let (rate, keep) = (moment.learning_rate as f32, self.momentum as f32);
         let [velocity, _] = slots;
-        for ((w, v), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
-            *v = keep * *v - rate * g;
-            *w += keep * *v - rate * g;
-        }
+        wide(|| {
+            for ((w, v), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
+                *v = keep * *v - rate * g;
+                *w += keep * *v - rate * g;
+            }
+        });
     }
 }

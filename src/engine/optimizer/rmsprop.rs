@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of RMSProp.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,9 +45,11 @@ impl Optimizer for Rmsprop {
         let (rate, epsilon) = (moment.learning_rate as f32, self.epsilon as f32);
         let (keep, rest) = (self.decay as f32, (1.0 - self.decay) as f32);
         let [squares, _] = slots;
-        for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
-            *h = keep * *h + rest * (g * g);
-            *w -= rate * g / (h.sqrt() + epsilon);
-        }
+        wide(|| {
+            for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
+                *h = keep * *h + rest * (g * g);
+                *w -= rate * g / (h.sqrt() + epsilon);
+            }
+        });
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, learning_rate};
 use crate::engine::describe::Entry;
+use crate::engine::processor::wide;
 
 /// Spec of stochastic gradient descent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,9 +34,11 @@ impl Optimizer for Sgd {
 
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], _slots: [&mut [f32]; MAX_SLOTS]) {
         let rate = moment.learning_rate as f32;
-        for (w, &g) in parameters.iter_mut().zip(gradient) {
-            *w -= rate * g;
-        }
+        wide(|| {
+            for (w, &g) in parameters.iter_mut().zip(gradient) {
+                *w -= rate * g;
+            }
+        });
     }
 }
 

@@ -1,0 +1,118 @@
+//! What the processor can do, found out once, and loops that make use of it.
+//!
+//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`) forces a lesser path than the best one.
+#![expect(unsafe_code, reason = "code compiled for more than every processor has may only be called where it runs")]
+
+use std::sync::OnceLock;
+
+/// Which kernels run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Path {
+    /// All that this processor can run, the best one last.
+    pub(super) fn available() -> Vec<Self> {
+        let mut paths = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                paths.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                {
+                    paths.push(Self::Avx512);
+                }
+            }
+        }
+        paths
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The best one, or the one that `DOJANG_KERNELS` names.
+    ///
+    /// # Errors
+    /// If it names none that this processor can run.
+    pub(super) fn named() -> Result<Self, String> {
+        let paths = Self::available();
+        let best = paths.last().copied().unwrap_or(Self::Portable);
+        let Some(name) = std::env::var_os("DOJANG_KERNELS") else { return Ok(best) };
+        paths.iter().copied().find(|path| path.name() == name).ok_or_else(|| {
+            let names: Vec<_> = paths.iter().map(|path| path.name()).collect();
+            format!("DOJANG_KERNELS={} is none of {}", name.display(), names.join(", "))
+        })
+    }
+
+    /// The path of this process, chosen once.
+    ///
+    /// # Panics
+    /// If `DOJANG_KERNELS` names none; [`check`] says so beforehand.
+    pub(super) fn chosen() -> Self {
+        static CHOSEN: OnceLock<Path> = OnceLock::new();
+        *CHOSEN.get_or_init(|| Self::named().unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+/// Which kernels this process uses: `avx512`, `avx2` or `portable`.
+///
+/// # Errors
+/// If `DOJANG_KERNELS` names none that this processor can run: to be said before the first product panics.
+pub fn check() -> Result<&'static str, String> {
+    Path::named().map(Path::name)
+}
+
+/// Runs a loop compiled for the widest vectors that the processor has.
+///
+/// The task must be small enough to be inlined: only then are its loops compiled anew. Vectors of any width give the same
+/// bits, since the compiler neither reorders sums nor fuses products by itself.
+#[inline(always)]
+pub(super) fn wide<R>(task: impl FnOnce() -> R) -> R {
+    match Path::chosen() {
+        Path::Portable => task(),
+        // SAFETY: the path is chosen only where the processor has its instructions.
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2 => unsafe { avx2(task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => unsafe { avx512(task) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn avx2<R>(task: impl FnOnce() -> R) -> R {
+    task()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512vl,avx512bw,avx512dq")]
+unsafe fn avx512<R>(task: impl FnOnce() -> R) -> R {
+    task()
+}
+
+/// Adds every row of `rows` to `sum`, in order.
+pub(super) fn add_rows(rows: &[f32], sum: &mut [f32]) {
+    wide(|| {
+        for row in rows.chunks_exact(sum.len()) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    });
+}
