@@ -4,10 +4,10 @@
 
 import * as api from './api.js';
 import { onConnection } from './connection.js';
-import { createChart } from './chart.js';
 import { h, setText, throttle } from './dom.js';
 import * as format from './format.js';
 import { History } from './history.js';
+import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
@@ -62,20 +62,7 @@ function jobPage(root, first, { problem, signal }) {
   const tryLink = h('a', { class: 'button' }, 'Try it');
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
-  const series = [
-    { key: 'window', label: 'Training window', smooth: true },
-    { key: 'test', label: 'Test, each epoch', dots: true },
-  ];
-  const losses = createChart({ title: 'Loss', xName: 'step', format: format.loss, log: true, series });
-  const accuracies = createChart({
-    title: 'Accuracy',
-    xName: 'step',
-    format: format.percent,
-    tick: format.roundPercent,
-    zoom: true,
-    limits: [0, 1],
-    series,
-  });
+  const charts = jobCharts();
 
   root.append(
     h(
@@ -87,7 +74,7 @@ function jobPage(root, first, { problem, signal }) {
     h('p', { class: 'muted job-about' }, `model ${job.model} · ${job.spec.dataset.name} · created ${format.moment(job.created_at)}`),
     reason,
     h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
-    h('div', { class: 'columns' }, losses.element, accuracies.element),
+    ...charts.elements,
     h('div', { class: 'columns' }, networkPanel(job), use.element),
     h('div', { class: 'columns' }, specPanel(job, () => openNewJob(job.spec)), log.element),
   );
@@ -112,12 +99,6 @@ function jobPage(root, first, { problem, signal }) {
     document.title = `${titleOf(job)} · ${job.name} · dojang`;
   }
 
-  function drawCharts() {
-    const { steps, epochs } = history;
-    losses.set({ window: { xs: steps.step, ys: steps.loss }, test: { xs: epochs.step, ys: epochs.test_loss } });
-    accuracies.set({ window: { xs: steps.step, ys: steps.accuracy }, test: { xs: epochs.step, ys: epochs.test_accuracy } });
-  }
-
   const refresh = throttle(() => {
     api.job(job.id, signal).then(setJob, (error) => error.name !== 'AbortError' && showError(error));
   }, REFRESH_MS, signal);
@@ -134,7 +115,7 @@ function jobPage(root, first, { problem, signal }) {
     if (event.type !== 'metrics' && event.type !== 'epoch') return;
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
-    if (fresh) drawCharts();
+    if (fresh) charts.set(history);
   }
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
@@ -151,7 +132,7 @@ function jobPage(root, first, { problem, signal }) {
     setJob,
     addHistory(metrics) {
       history.addAll(metrics);
-      drawCharts();
+      charts.set(history);
     },
   };
 }
@@ -160,15 +141,27 @@ function metricTiles() {
   const tiles = [
     ['Test accuracy', (metrics) => format.percent(metrics.test_accuracy)],
     ['Test loss', (metrics) => format.loss(metrics.test_loss)],
+    ['Validation accuracy', (metrics) => format.percent(metrics.validation_accuracy), isHeldOut],
+    ['Validation loss', (metrics) => format.loss(metrics.validation_loss), isHeldOut],
     ['Training accuracy', (metrics) => format.percent(metrics.train_accuracy ?? metrics.accuracy)],
     ['Training loss', (metrics) => format.loss(metrics.train_loss ?? metrics.loss)],
-  ].map(([name, value]) => ({ name, value, shown: h('dd', {}) }));
+  ].map(([name, value, isThere = () => true]) => {
+    const shown = h('dd', {});
+    return { value, isThere, shown, element: h('div', {}, h('dt', {}, name), shown) };
+  });
   return {
-    element: h('dl', { class: 'tiles' }, tiles.map(({ name, shown }) => h('div', {}, h('dt', {}, name), shown))),
+    element: h('dl', { class: 'tiles' }, tiles.map((tile) => tile.element)),
     set(metrics) {
-      for (const { value, shown } of tiles) setText(shown, value(metrics));
+      for (const { value, isThere, shown, element } of tiles) {
+        setText(shown, value(metrics));
+        element.hidden = !isThere(metrics);
+      }
     },
   };
+}
+
+function isHeldOut({ validation_loss, validation_accuracy }) {
+  return typeof (validation_accuracy ?? validation_loss) === 'number';
 }
 
 function paceOf(job) {
