@@ -23,6 +23,8 @@ const id = encodeURIComponent;
 export const jobs = (query, signal) => get(`/v1/jobs?${new URLSearchParams(query)}`, signal);
 export const job = (jobId, signal) => get(`/v1/jobs/${id(jobId)}`, signal);
 export const metrics = (jobId, signal) => get(`/v1/jobs/${id(jobId)}/metrics`, signal);
+/** What was seen inside the network after epoch `after`, the newest 20 epochs of it, and the final evaluation. */
+export const diagnostics = (jobId, after, signal) => get(`/v1/jobs/${id(jobId)}/diagnostics?after=${after}&limit=20`, signal);
 export const models = (signal) => get('/v1/models', signal);
 export const datasets = (signal) => get('/v1/datasets', signal);
 export const version = (signal) => get('/version', signal);

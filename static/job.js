@@ -7,6 +7,7 @@ import { onConnection } from './connection.js';
 import { h, setText, throttle } from './dom.js';
 import * as format from './format.js';
 import { History } from './history.js';
+import { insidePanel } from './inside.js';
 import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
@@ -17,6 +18,7 @@ import { modelRef } from './snippets.js';
 import { follow } from './stream.js';
 
 const REFRESH_MS = 300;
+const LOOK_MS = 2000;
 const CLOCK_MS = 1000;
 const TYPES = ['state', 'metrics', 'epoch', 'checkpoint', 'alert', 'done'];
 
@@ -63,6 +65,7 @@ function jobPage(root, first, { problem, signal }) {
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
   const charts = jobCharts();
+  const inside = insidePanel();
 
   root.append(
     h(
@@ -75,6 +78,7 @@ function jobPage(root, first, { problem, signal }) {
     reason,
     h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
     ...charts.elements,
+    inside.element,
     h('div', { class: 'columns' }, networkPanel(job), use.element),
     h('div', { class: 'columns' }, specPanel(job, () => openNewJob(job.spec)), log.element),
   );
@@ -103,6 +107,14 @@ function jobPage(root, first, { problem, signal }) {
     api.job(job.id, signal).then(setJob, (error) => error.name !== 'AbortError' && showError(error));
   }, REFRESH_MS, signal);
 
+  const look = throttle(() => {
+    api.diagnostics(job.id, inside.newest(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
+  }, LOOK_MS, signal);
+
+  function showInside({ epochs }) {
+    inside.add(epochs);
+  }
+
   function onEvent(event) {
     if (event.id <= lastEvent) return;
     lastEvent = event.id;
@@ -111,11 +123,13 @@ function jobPage(root, first, { problem, signal }) {
     if (event.type === 'done') {
       stop();
       refresh();
+      look();
     }
     if (event.type !== 'metrics' && event.type !== 'epoch') return;
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
     if (fresh) charts.set(history);
+    if (fresh && event.type === 'epoch') look();
   }
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
@@ -133,6 +147,7 @@ function jobPage(root, first, { problem, signal }) {
     addHistory(metrics) {
       history.addAll(metrics);
       charts.set(history);
+      look();
     },
   };
 }
