@@ -13,6 +13,7 @@ import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
 import { applyEvent, cancelButton, isEnded, notice, progressBar, statusChip } from './parts.js';
+import { resultPanel } from './result.js';
 import { tryHref } from './router.js';
 import { modelRef } from './snippets.js';
 import { follow } from './stream.js';
@@ -66,6 +67,7 @@ function jobPage(root, first, { problem, signal }) {
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
   const charts = jobCharts();
   const inside = insidePanel();
+  const result = resultPanel({ dataset: job.spec.dataset.name, signal });
 
   root.append(
     h(
@@ -78,6 +80,7 @@ function jobPage(root, first, { problem, signal }) {
     reason,
     h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
     ...charts.elements,
+    result.element,
     inside.element,
     h('div', { class: 'columns' }, networkPanel(job), use.element),
     h('div', { class: 'columns' }, specPanel(job, () => openNewJob(job.spec)), log.element),
@@ -111,8 +114,9 @@ function jobPage(root, first, { problem, signal }) {
     api.diagnostics(job.id, inside.newest(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
   }, LOOK_MS, signal);
 
-  function showInside({ epochs }) {
+  function showInside({ epochs, evaluation }) {
     inside.add(epochs);
+    result.set(evaluation);
   }
 
   function onEvent(event) {
