@@ -33,14 +33,16 @@ export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
 /** `text` goes out as typed: parsing it here would round seeds above 2^53. */
 export const submit = (text) => send('/v1/jobs', text, 'application/json');
 
-export function sample(dataset, split, offset, signal) {
-  const query = new URLSearchParams({ split, offset, limit: 1 });
-  return get(`/v1/datasets/${id(dataset)}/samples?${query}`, signal);
+/** `query`: `split`, `offset`, `limit` up to 100. */
+export function samples(dataset, query, signal) {
+  return get(`/v1/datasets/${id(dataset)}/samples?${new URLSearchParams(query)}`, signal);
 }
 
-export function predict(model, body, type, signal) {
-  const query = new URLSearchParams({ model, return_input: true });
-  return send(`/predict?${query}`, body, type, signal);
+export const sample = (dataset, split, offset, signal) => samples(dataset, { split, offset, limit: 1 }, signal);
+
+/** `more`: further parameters, such as `return_input`. */
+export function predict(model, body, type, signal, more = {}) {
+  return send(`/predict?${new URLSearchParams({ model, ...more })}`, body, type, signal);
 }
 
 export const weightsUrl = (jobId) => `/v1/jobs/${id(jobId)}/weights`;

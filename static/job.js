@@ -4,6 +4,7 @@
 
 import * as api from './api.js';
 import { onConnection } from './connection.js';
+import { decisionMap } from './decision-map.js';
 import { h, setText, throttle } from './dom.js';
 import * as format from './format.js';
 import { History } from './history.js';
@@ -67,7 +68,9 @@ function jobPage(root, first, { problem, signal }) {
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
   const charts = jobCharts();
   const inside = insidePanel();
-  const result = resultPanel({ dataset: job.spec.dataset.name, signal });
+  const dataset = findDataset(job.spec.dataset.name, signal);
+  const result = resultPanel({ dataset, signal });
+  const map = decisionMap({ job, dataset, signal });
 
   root.append(
     h(
@@ -80,6 +83,7 @@ function jobPage(root, first, { problem, signal }) {
     reason,
     h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
     ...charts.elements,
+    map.element,
     result.element,
     inside.element,
     h('div', { class: 'columns' }, networkPanel(job), use.element),
@@ -128,7 +132,9 @@ function jobPage(root, first, { problem, signal }) {
       stop();
       refresh();
       look();
+      map.refresh();
     }
+    if (event.type === 'checkpoint') map.refresh();
     if (event.type !== 'metrics' && event.type !== 'epoch') return;
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
@@ -152,8 +158,15 @@ function jobPage(root, first, { problem, signal }) {
       history.addAll(metrics);
       charts.set(history);
       look();
+      map.refresh();
     },
   };
+}
+
+/** Its entry in the list of datasets; undefined if it is gone or cannot be asked for: the page goes without. */
+async function findDataset(name, signal) {
+  const answer = await api.datasets(signal).catch(() => null);
+  return answer?.data.find((one) => one.name === name);
 }
 
 function metricTiles() {

@@ -1,6 +1,5 @@
 // What the final weights make of the test samples: how classes are taken for each other, and the worst mistakes.
 
-import * as api from './api.js';
 import { confusionMatrix } from './confusion.js';
 import { h } from './dom.js';
 import * as format from './format.js';
@@ -10,17 +9,10 @@ import { mistakesList } from './mistakes.js';
 const MATRIX_CLASSES = 40;
 const HALF_WIDTH_CLASSES = 12;
 
-/** Hidden until there is an evaluation. */
+/** Hidden until there is an evaluation. `dataset`: a promise of its entry in the list of datasets. */
 export function resultPanel({ dataset, signal }) {
   const element = h('div', { class: 'result', hidden: true });
   let drawn = false;
-
-  async function classNames(count) {
-    const answer = await api.datasets(signal).catch(() => null);
-    const found = answer?.data.find((one) => one.name === dataset);
-    const fits = found?.class_names.length === count;
-    return { found, names: fits ? found.class_names : Array.from({ length: count }, (_, label) => String(label)) };
-  }
 
   return {
     element,
@@ -28,8 +20,9 @@ export function resultPanel({ dataset, signal }) {
     async set(evaluation) {
       if (drawn || !evaluation || evaluation.samples === 0) return;
       drawn = true;
-      const { found, names } = await classNames(evaluation.classes.length);
+      const found = await dataset;
       if (signal.aborted) return;
+      const names = classNames(found, evaluation.classes.length);
       element.replaceChildren(
         h(
           'div',
@@ -42,6 +35,11 @@ export function resultPanel({ dataset, signal }) {
       element.hidden = false;
     },
   };
+}
+
+/** Numbers where the dataset is gone, or is another one by now. */
+function classNames(dataset, count) {
+  return dataset?.class_names.length === count ? dataset.class_names : Array.from({ length: count }, (_, label) => String(label));
 }
 
 function panel(title, ...children) {
