@@ -27,6 +27,8 @@ export const metrics = (jobId, signal) => get(`/v1/jobs/${id(jobId)}/metrics`, s
 export const diagnostics = (jobId, after, signal) => get(`/v1/jobs/${id(jobId)}/diagnostics?after=${after}&limit=20`, signal);
 export const models = (signal) => get('/v1/models', signal);
 export const datasets = (signal) => get('/v1/datasets', signal);
+export const recipes = (signal) => get('/v1/recipes', signal);
+export const catalog = (signal) => get('/v1/catalog', signal);
 export const version = (signal) => get('/version', signal);
 export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
 
