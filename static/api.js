@@ -84,8 +84,13 @@ function parse(text) {
   }
 }
 
-/** Seeds are u64. Where the browser lets us, keep the digits that a double would lose. */
+const LARGE_INTEGER = /^-?\d{16,}$/;
+
+/**
+ * Seeds are u64. Where the browser lets us, keep the digits that a double would lose. A loss of 1e30 is no such number,
+ * although it is whole.
+ */
 function keepBigIntegers(_key, value, context) {
-  const exact = typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value);
-  return exact || !context?.source || !JSON.rawJSON ? value : JSON.rawJSON(context.source);
+  const exact = typeof value !== 'number' || Number.isSafeInteger(value) || !LARGE_INTEGER.test(context?.source);
+  return exact || !JSON.rawJSON ? value : JSON.rawJSON(context.source);
 }
