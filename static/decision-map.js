@@ -47,7 +47,7 @@ export function decisionMap({ job, dataset, signal }) {
   function tell({ points, labels, box }) {
     const right = labels.filter((label, i) => answers[SIDE * SIDE + i].label === label).length;
     const all = right === points.length;
-    const share = `${all ? 'All' : `${format.count(right)} of`} ${format.plural(points.length, 'training sample')}`;
+    const share = `${all ? 'All' : `${format.count(right)} of`} ${format.plural(points.length, 'sample')}`;
     setText(said, `${share} lie in the area of their class${all ? '' : '; the others are ringed'}.`);
     setText(extent, `First input ${range(box.x)}, to the right; second ${range(box.y)}, upwards. The paler, the less sure.`);
     setAttribute(canvas, 'aria-label', `Classes over the plane of the two inputs. ${said.textContent}`);
