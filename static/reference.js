@@ -8,7 +8,14 @@ import { notice } from './parts.js';
 
 /** Asks for the catalog when it is first opened. */
 export function specReference() {
-  const search = h('input', { type: 'search', class: 'search', placeholder: 'learning_rate, dropout …', 'aria-label': 'Search the reference', autocomplete: 'off', spellcheck: 'false' });
+  const search = h('input', {
+    type: 'search',
+    class: 'search',
+    placeholder: 'learning_rate, dropout …',
+    'aria-label': 'Search the reference',
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
   const found = h('p', { class: 'muted', role: 'status' });
   const problem = notice();
   const list = h('div', { class: 'reference-list', tabindex: '0', role: 'region', 'aria-label': 'Reference' });
@@ -73,7 +80,13 @@ function entry({ name, aliases, doc, kind, default: standard }) {
   return h(
     'li',
     { class: kind ? 'field' : 'type' },
-    h('p', {}, h('code', {}, name), required && h('span', { class: 'required' }, 'required'), aliases.length > 0 && h('span', { class: 'muted' }, `also ${aliases.join(', ')}`)),
+    h(
+      'p',
+      {},
+      h('code', {}, name),
+      required && h('span', { class: 'required' }, 'required'),
+      aliases.length > 0 && h('span', { class: 'muted' }, `also ${aliases.join(', ')}`),
+    ),
     h('p', {}, doc),
     limits && h('p', { class: 'muted' }, limits),
   );

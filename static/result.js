@@ -52,12 +52,17 @@ function scrolling(label, ...children) {
 
 function matrixPanel({ confusion, samples }, names) {
   if (names.length > MATRIX_CLASSES) {
-    return panel('Confusion matrix', h('p', { class: 'muted' }, `${format.count(names.length)} classes are too many to show; the diagnostics of the job have it as JSON.`));
+    const words = `${format.count(names.length)} classes are too many to show; the diagnostics of the job have it as JSON.`;
+    return panel('Confusion matrix', h('p', { class: 'muted' }, words));
   }
   return panel(
     'Confusion matrix',
     scrolling('Confusion matrix', confusionMatrix(confusion, names)),
-    h('p', { class: 'muted' }, `${format.plural(samples, 'test sample')}. Rows are true classes, columns what the network said; red are mistakes, the more the stronger.`),
+    h(
+      'p',
+      { class: 'muted' },
+      `${format.plural(samples, 'test sample')}. Rows are true classes, columns what the network said; red are mistakes, the more the stronger.`,
+    ),
   );
 }
 
