@@ -23,22 +23,28 @@ const id = encodeURIComponent;
 export const jobs = (query, signal) => get(`/v1/jobs?${new URLSearchParams(query)}`, signal);
 export const job = (jobId, signal) => get(`/v1/jobs/${id(jobId)}`, signal);
 export const metrics = (jobId, signal) => get(`/v1/jobs/${id(jobId)}/metrics`, signal);
+/** What was seen inside the network after epoch `after`, the newest 20 epochs of it, and the final evaluation. */
+export const diagnostics = (jobId, after, signal) => get(`/v1/jobs/${id(jobId)}/diagnostics?after=${after}&limit=20`, signal);
 export const models = (signal) => get('/v1/models', signal);
 export const datasets = (signal) => get('/v1/datasets', signal);
+export const recipes = (signal) => get('/v1/recipes', signal);
+export const catalog = (signal) => get('/v1/catalog', signal);
 export const version = (signal) => get('/version', signal);
 export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
 
 /** `text` goes out as typed: parsing it here would round seeds above 2^53. */
 export const submit = (text) => send('/v1/jobs', text, 'application/json');
 
-export function sample(dataset, split, offset, signal) {
-  const query = new URLSearchParams({ split, offset, limit: 1 });
-  return get(`/v1/datasets/${id(dataset)}/samples?${query}`, signal);
+/** `query`: `split`, `offset`, `limit` up to 100. */
+export function samples(dataset, query, signal) {
+  return get(`/v1/datasets/${id(dataset)}/samples?${new URLSearchParams(query)}`, signal);
 }
 
-export function predict(model, body, type, signal) {
-  const query = new URLSearchParams({ model, return_input: true });
-  return send(`/predict?${query}`, body, type, signal);
+export const sample = (dataset, split, offset, signal) => samples(dataset, { split, offset, limit: 1 }, signal);
+
+/** `more`: further parameters, such as `return_input`. */
+export function predict(model, body, type, signal, more = {}) {
+  return send(`/predict?${new URLSearchParams({ model, ...more })}`, body, type, signal);
 }
 
 export const weightsUrl = (jobId) => `/v1/jobs/${id(jobId)}/weights`;
@@ -78,8 +84,13 @@ function parse(text) {
   }
 }
 
-/** Seeds are u64. Where the browser lets us, keep the digits that a double would lose. */
+const LARGE_INTEGER = /^-?\d{16,}$/;
+
+/**
+ * Seeds are u64. Where the browser lets us, keep the digits that a double would lose. A loss of 1e30 is no such number,
+ * although it is whole.
+ */
 function keepBigIntegers(_key, value, context) {
-  const exact = typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value);
-  return exact || !context?.source || !JSON.rawJSON ? value : JSON.rawJSON(context.source);
+  const exact = typeof value !== 'number' || Number.isSafeInteger(value) || !LARGE_INTEGER.test(context?.source);
+  return exact || !JSON.rawJSON ? value : JSON.rawJSON(context.source);
 }

@@ -7,6 +7,7 @@ import { count } from './format.js';
 const ROWS = 60;
 
 export function chartTable({ title, xName, format, series, data }) {
+  const head = h('tr');
   const body = h('tbody');
   const element = h(
     'details',
@@ -18,7 +19,7 @@ export function chartTable({ title, xName, format, series, data }) {
       h(
         'table',
         {},
-        h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, xName), series.map(({ label }) => h('th', { scope: 'col' }, label)))),
+        h('thead', {}, head),
         body,
       ),
     ),
@@ -26,7 +27,9 @@ export function chartTable({ title, xName, format, series, data }) {
 
   function refresh() {
     if (!element.open) return;
-    const columns = series.map(({ key }) => new Map(data[key].xs.map((x, i) => [x, data[key].ys[i]])));
+    const shown = series.filter(({ key, optional }) => !optional || data[key].xs.length > 0);
+    head.replaceChildren(...[xName, ...shown.map(({ label }) => label)].map((name) => h('th', { scope: 'col' }, name)));
+    const columns = shown.map(({ key }) => new Map(data[key].xs.map((x, i) => [x, data[key].ys[i]])));
     const rows = places().map((x) =>
       h('tr', {}, h('th', { scope: 'row' }, count(x)), columns.map((column) => h('td', {}, column.has(x) ? format(column.get(x)) : ''))),
     );

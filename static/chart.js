@@ -10,22 +10,21 @@ import { h, setAttribute, svg, uniqueId } from './dom.js';
 import { compact } from './format.js';
 import { linearScale, logScale, logTicks, niceDomain, niceTicks, quantile, smooth, thin } from './scale.js';
 
-const HEIGHT = 240;
 const MARGIN = { left: 46, right: 14, top: 12, bottom: 26 };
 // With fewer points a moving average hides more than it shows.
 const SMOOTH_FROM = 40;
 
 /**
  * `format` writes values, `tick` the marks of the axis. `log` offers a logarithmic axis; `zoom` one that leaves out the steep beginning; `limits` are what values can be at
- * all, for an axis that never promises more.
+ * all, for an axis that never promises more. A series that is `optional` is not spoken of while it has no points.
  */
-export function createChart({ title, xName, format, tick = format, series, log = false, zoom = false, limits = [-Infinity, Infinity] }) {
+export function createChart({ title, xName, format, tick = format, series, height = 240, log = false, zoom = false, limits = [-Infinity, Infinity] }) {
   const on = { log: false, zoom: false, smooth: true };
   const data = Object.fromEntries(series.map(({ key }) => [key, { xs: [], ys: [] }]));
   let frame = null;
 
   const titleId = uniqueId('chart');
-  const picture = svg('svg', { class: 'plot', role: 'img', tabindex: '0', height: HEIGHT });
+  const picture = svg('svg', { class: 'plot', role: 'img', tabindex: '0', height });
   const axes = svg('g', { class: 'axes' });
   const frameId = uniqueId('frame');
   const clip = svg('rect');
@@ -34,12 +33,10 @@ export function createChart({ title, xName, format, tick = format, series, log =
   const empty = h('p', { class: 'plot-empty muted' }, 'Nothing to draw yet');
   const box = h('div', { class: 'plot-box' }, picture, empty);
   const table = chartTable({ title, xName, format, series, data });
-  const toggles = h('div', { class: 'toggles' }, log && toggle('log', 'Log'), zoom && toggle('zoom', 'Zoom'), toggle('smooth', 'Smooth'));
-  const legend = h(
-    'ul',
-    { class: 'legend' },
-    series.map((one, index) => h('li', {}, h('span', { class: `key s${index}` }), one.label)),
-  );
+  const toggles = h('div', { class: 'toggles' }, log && toggle('log', 'Log'), zoom && toggle('zoom', 'Zoom'), series.some((one) => one.smooth) && toggle('smooth', 'Smooth'));
+  const names = series.map((one, index) => h('li', {}, h('span', { class: `key s${index}` }), one.label));
+  // A single line is what the title says.
+  const legend = h('ul', { class: 'legend', hidden: series.length === 1 }, names);
   const element = h(
     'section',
     { class: 'panel chart', 'aria-labelledby': titleId },
@@ -48,7 +45,7 @@ export function createChart({ title, xName, format, tick = format, series, log =
     box,
     table.element,
   );
-  const cursor = chartCursor({ box, picture, series, format, xName, margin: MARGIN, height: HEIGHT });
+  const cursor = chartCursor({ box, picture, series, format, xName, margin: MARGIN, height });
 
   function toggle(name, label) {
     const button = h('button', { type: 'button', class: 'toggle', 'aria-pressed': String(on[name]) }, label);
@@ -73,7 +70,7 @@ export function createChart({ title, xName, format, tick = format, series, log =
     const drawable = (y) => y !== null && (!on.log || y > 0);
     const values = Object.values(data).flatMap(({ ys }) => ys.filter(drawable));
     empty.hidden = values.length > 0;
-    setAttribute(picture, 'viewBox', `0 0 ${width} ${HEIGHT}`);
+    setAttribute(picture, 'viewBox', `0 0 ${width} ${height}`);
     setAttribute(picture, 'width', String(width));
     setAttribute(picture, 'aria-label', `${title}. ${newest()}`);
     if (values.length === 0) {
@@ -83,7 +80,7 @@ export function createChart({ title, xName, format, tick = format, series, log =
       return;
     }
 
-    const inner = { x0: MARGIN.left, x1: width - MARGIN.right, y0: HEIGHT - MARGIN.bottom, y1: MARGIN.top };
+    const inner = { x0: MARGIN.left, x1: width - MARGIN.right, y0: height - MARGIN.bottom, y1: MARGIN.top };
     const xDomain = [0, Math.max(1, ...Object.values(data).map(({ xs }) => xs.at(-1) ?? 0))];
     const sx = linearScale(xDomain, [inner.x0, inner.x1]);
     const yDomain = domain(values);
@@ -94,7 +91,7 @@ export function createChart({ title, xName, format, tick = format, series, log =
     axes.replaceChildren(
       ...yTicks.map((value) => svg('line', { x1: inner.x0, x2: inner.x1, y1: half(sy(value)), y2: half(sy(value)) })),
       ...yTicks.map((value) => svg('text', { x: inner.x0 - 8, y: sy(value) + 4, 'text-anchor': 'end' }, tick(value))),
-      ...xTicks.map((value) => svg('text', { x: sx(value), y: HEIGHT - 8, 'text-anchor': anchor(sx(value), inner) }, compact(value))),
+      ...xTicks.map((value) => svg('text', { x: sx(value), y: height - 8, 'text-anchor': anchor(sx(value), inner) }, compact(value))),
     );
 
     setFrame(inner);
@@ -134,8 +131,12 @@ export function createChart({ title, xName, format, tick = format, series, log =
     return [Math.max(nice0, limits[0]), Math.min(nice1, limits[1])];
   }
 
+  function isSpokenOf({ key, optional }) {
+    return !optional || data[key].xs.length > 0;
+  }
+
   function newest() {
-    const parts = series.map(({ key, label }) => {
+    const parts = series.filter(isSpokenOf).map(({ key, label }) => {
       const { xs, ys } = data[key];
       return xs.length > 0 ? `${label} ${format(ys.at(-1))} at ${xName} ${xs.at(-1)}` : `${label}: no values yet`;
     });
@@ -150,6 +151,7 @@ export function createChart({ title, xName, format, tick = format, series, log =
     /** `next`: the points of each series by key, `xs` ascending; the arrays are read, never changed. */
     set(next) {
       Object.assign(data, next);
+      names.forEach((name, index) => { name.hidden = !isSpokenOf(series[index]); });
       table.refresh();
       schedule();
     },

@@ -2,11 +2,11 @@
 // picture on screen is as sharp as the screen, and the one sent always has the same size.
 
 import { h } from './dom.js';
+import { pixelCanvas } from './pixels.js';
 
 const SENT = 280;
 // The server scales a digit to 20 pixels' height; a pen of this width then is about two pixels wide, as in MNIST.
 const PEN = 22 / SENT;
-const SAMPLE_SIDE = 28;
 
 export function drawPad({ onChange, signal }) {
   const canvas = h('canvas', { class: 'pad', role: 'img' });
@@ -112,14 +112,4 @@ function render(canvas, strokes, sample) {
     context.lineTo(...at(points.length - 1));
     context.stroke();
   }
-}
-
-/** 784 grey values as a 28×28 canvas; `toByte` maps a value to 0–255. */
-export function pixelCanvas(pixels, toByte, canvas = h('canvas')) {
-  canvas.width = canvas.height = SAMPLE_SIDE;
-  const context = canvas.getContext('2d');
-  const image = context.createImageData(SAMPLE_SIDE, SAMPLE_SIDE);
-  pixels.forEach((value, i) => image.data.set([toByte(value), toByte(value), toByte(value), 255], 4 * i));
-  context.putImageData(image, 0, 0);
-  return canvas;
 }

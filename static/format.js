@@ -24,7 +24,7 @@ export function progressPercent(fraction) {
 
 export function loss(value) {
   if (!known(value)) return DASH;
-  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 10000)) return value.toExponential(2);
+  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 10000)) return Number(value.toPrecision(3)).toExponential();
   return String(Number(value.toPrecision(4)));
 }
 
@@ -100,6 +100,7 @@ export function architecture(network = []) {
 
 const STOP_REASONS = {
   completed: 'All epochs done',
+  early_stopping: 'Stopped early: no more progress',
   max_seconds: 'Stopped at its time limit',
   diverged: 'Diverged',
   user: 'Stopped by you',

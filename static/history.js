@@ -1,8 +1,8 @@
 // What a run has reported so far, by step. Fed from the metrics history and from events alike, in any overlap:
 // a resumed run reports steps again that were already seen (with the same values), and a replay repeats the history.
 
-const STEP_FIELDS = ['loss', 'accuracy'];
-const EPOCH_FIELDS = ['train_loss', 'train_accuracy', 'test_loss', 'test_accuracy'];
+const STEP_FIELDS = ['loss', 'accuracy', 'learning_rate'];
+const EPOCH_FIELDS = ['train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy'];
 
 export class History {
   constructor() {

@@ -38,6 +38,7 @@ function describe(event) {
       return [
         `epoch ${event.epoch}`,
         `train ${format.percent(event.train_accuracy)}`,
+        typeof event.validation_accuracy === 'number' && `validation ${format.percent(event.validation_accuracy)}`,
         event.test_accuracy !== null && `test ${format.percent(event.test_accuracy)}`,
         format.duration(event.seconds),
       ]

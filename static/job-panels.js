@@ -31,9 +31,14 @@ export function networkPanel(job) {
     h(
       'p',
       { class: 'muted' },
-      `${format.count(job.train_samples)} training and ${format.count(job.test_samples)} test samples · up to ${format.bytes(job.peak_memory_bytes)} of memory`,
+      `${samplesOf(job)} samples · up to ${format.bytes(job.peak_memory_bytes)} of memory`,
     ),
   );
+}
+
+function samplesOf({ train_samples, validation_samples, test_samples }) {
+  const heldOut = validation_samples > 0 ? `, ${format.count(validation_samples)} validation` : '';
+  return `${format.count(train_samples)} training${heldOut} and ${format.count(test_samples)} test`;
 }
 
 export function specPanel(job, onReuse) {

@@ -4,19 +4,23 @@
 
 import * as api from './api.js';
 import { onConnection } from './connection.js';
-import { createChart } from './chart.js';
+import { decisionMap } from './decision-map.js';
 import { h, setText, throttle } from './dom.js';
 import * as format from './format.js';
 import { History } from './history.js';
+import { insidePanel } from './inside.js';
+import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
 import { applyEvent, cancelButton, isEnded, notice, progressBar, statusChip } from './parts.js';
+import { resultPanel } from './result.js';
 import { tryHref } from './router.js';
 import { modelRef } from './snippets.js';
 import { follow } from './stream.js';
 
 const REFRESH_MS = 300;
+const LOOK_MS = 2000;
 const CLOCK_MS = 1000;
 const TYPES = ['state', 'metrics', 'epoch', 'checkpoint', 'alert', 'done'];
 
@@ -62,20 +66,11 @@ function jobPage(root, first, { problem, signal }) {
   const tryLink = h('a', { class: 'button' }, 'Try it');
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
-  const series = [
-    { key: 'window', label: 'Training window', smooth: true },
-    { key: 'test', label: 'Test, each epoch', dots: true },
-  ];
-  const losses = createChart({ title: 'Loss', xName: 'step', format: format.loss, log: true, series });
-  const accuracies = createChart({
-    title: 'Accuracy',
-    xName: 'step',
-    format: format.percent,
-    tick: format.roundPercent,
-    zoom: true,
-    limits: [0, 1],
-    series,
-  });
+  const charts = jobCharts();
+  const inside = insidePanel();
+  const dataset = findDataset(job.spec.dataset.name, signal);
+  const result = resultPanel({ dataset, signal });
+  const map = decisionMap({ job, dataset, signal });
 
   root.append(
     h(
@@ -87,7 +82,10 @@ function jobPage(root, first, { problem, signal }) {
     h('p', { class: 'muted job-about' }, `model ${job.model} · ${job.spec.dataset.name} · created ${format.moment(job.created_at)}`),
     reason,
     h('section', { class: 'panel progress', 'aria-label': 'Progress' }, bar.element, pace, tiles.element),
-    h('div', { class: 'columns' }, losses.element, accuracies.element),
+    ...charts.elements,
+    map.element,
+    result.element,
+    inside.element,
     h('div', { class: 'columns' }, networkPanel(job), use.element),
     h('div', { class: 'columns' }, specPanel(job, () => openNewJob(job.spec)), log.element),
   );
@@ -112,15 +110,18 @@ function jobPage(root, first, { problem, signal }) {
     document.title = `${titleOf(job)} · ${job.name} · dojang`;
   }
 
-  function drawCharts() {
-    const { steps, epochs } = history;
-    losses.set({ window: { xs: steps.step, ys: steps.loss }, test: { xs: epochs.step, ys: epochs.test_loss } });
-    accuracies.set({ window: { xs: steps.step, ys: steps.accuracy }, test: { xs: epochs.step, ys: epochs.test_accuracy } });
-  }
-
   const refresh = throttle(() => {
     api.job(job.id, signal).then(setJob, (error) => error.name !== 'AbortError' && showError(error));
   }, REFRESH_MS, signal);
+
+  const look = throttle(() => {
+    api.diagnostics(job.id, inside.newest(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
+  }, LOOK_MS, signal);
+
+  function showInside({ epochs, evaluation }) {
+    inside.add(epochs);
+    result.set(evaluation);
+  }
 
   function onEvent(event) {
     if (event.id <= lastEvent) return;
@@ -130,11 +131,15 @@ function jobPage(root, first, { problem, signal }) {
     if (event.type === 'done') {
       stop();
       refresh();
+      look();
+      map.refresh();
     }
+    if (event.type === 'checkpoint') map.refresh();
     if (event.type !== 'metrics' && event.type !== 'epoch') return;
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
-    if (fresh) drawCharts();
+    if (fresh) charts.set(history);
+    if (fresh && event.type === 'epoch') look();
   }
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
@@ -151,24 +156,44 @@ function jobPage(root, first, { problem, signal }) {
     setJob,
     addHistory(metrics) {
       history.addAll(metrics);
-      drawCharts();
+      charts.set(history);
+      look();
+      map.refresh();
     },
   };
+}
+
+/** Its entry in the list of datasets; undefined if it is gone or cannot be asked for: the page goes without. */
+async function findDataset(name, signal) {
+  const answer = await api.datasets(signal).catch(() => null);
+  return answer?.data.find((one) => one.name === name);
 }
 
 function metricTiles() {
   const tiles = [
     ['Test accuracy', (metrics) => format.percent(metrics.test_accuracy)],
     ['Test loss', (metrics) => format.loss(metrics.test_loss)],
+    ['Validation accuracy', (metrics) => format.percent(metrics.validation_accuracy), isHeldOut],
+    ['Validation loss', (metrics) => format.loss(metrics.validation_loss), isHeldOut],
     ['Training accuracy', (metrics) => format.percent(metrics.train_accuracy ?? metrics.accuracy)],
     ['Training loss', (metrics) => format.loss(metrics.train_loss ?? metrics.loss)],
-  ].map(([name, value]) => ({ name, value, shown: h('dd', {}) }));
+  ].map(([name, value, isThere = () => true]) => {
+    const shown = h('dd', {});
+    return { value, isThere, shown, element: h('div', {}, h('dt', {}, name), shown) };
+  });
   return {
-    element: h('dl', { class: 'tiles' }, tiles.map(({ name, shown }) => h('div', {}, h('dt', {}, name), shown))),
+    element: h('dl', { class: 'tiles' }, tiles.map((tile) => tile.element)),
     set(metrics) {
-      for (const { value, shown } of tiles) setText(shown, value(metrics));
+      for (const { value, isThere, shown, element } of tiles) {
+        setText(shown, value(metrics));
+        element.hidden = !isThere(metrics);
+      }
     },
   };
+}
+
+function isHeldOut({ validation_loss, validation_accuracy }) {
+  return typeof (validation_accuracy ?? validation_loss) === 'number';
 }
 
 function paceOf(job) {

@@ -1,15 +1,17 @@
-// The "New job" dialog: presets, the spec as JSON, and what the server has against it.
+// The "New job" dialog: what to start from, the spec as JSON, a reference of its fields, and what the server has against it.
 
 import * as api from './api.js';
 import { copyButton } from './copy.js';
-import { h, setAttribute } from './dom.js';
+import { h } from './dom.js';
 import { prettyJson } from './format.js';
 import { jsonEditor } from './json-editor.js';
 import { JsonFault, locate, rangeOf } from './json-locate.js';
 import { notice } from './parts.js';
 import { presets } from './presets.js';
+import { specReference } from './reference.js';
 import { jobHref } from './router.js';
 import { curlSubmit } from './snippets.js';
+import { startChoices } from './starts.js';
 
 let dialog = null;
 
@@ -25,35 +27,22 @@ function build() {
   const editor = jsonEditor('Spec');
   const problem = notice();
   const start = h('button', { type: 'submit', class: 'button primary' }, 'Start training');
-  const choices = presets.map((preset) => {
-    const button = h(
-      'button',
-      { type: 'button', class: 'preset', 'aria-pressed': 'false', onclick: () => set(preset.spec) },
-      h('b', {}, preset.label),
-      h('span', { class: 'muted' }, preset.hint),
-    );
-    return { button, text: prettyJson(preset.spec) };
-  });
+  const starts = startChoices({ onPick: set });
   const form = h(
     'form',
     {},
     h('div', { class: 'panel-head' }, h('h2', { id: 'new-job-title' }, 'New job'), h('button', { type: 'button', class: 'button small', onclick: () => element.close() }, 'Close')),
-    h('div', { class: 'presets', role: 'group', 'aria-label': 'Presets' }, choices.map(({ button }) => button)),
-    editor.element,
+    starts.element,
+    h('div', { class: 'spec-columns' }, editor.element, specReference().element),
     problem.element,
     h('div', { class: 'dialog-foot' }, h('span', { class: 'muted' }, 'Ctrl+Enter starts'), copyButton(() => curlSubmit(editor.get()), 'Copy as curl'), start),
   );
   const element = h('dialog', { class: 'dialog', 'aria-labelledby': 'new-job-title' }, form);
 
-  function markPreset() {
-    const text = editor.get();
-    for (const choice of choices) setAttribute(choice.button, 'aria-pressed', String(choice.text === text));
-  }
-
   function set(spec) {
     editor.set(prettyJson(spec));
     problem.clear();
-    markPreset();
+    starts.mark(editor.get());
   }
 
   /** Where everything is in the text, or null after showing why it is no JSON. */
@@ -96,7 +85,7 @@ function build() {
     event.preventDefault();
     submit();
   });
-  editor.area.addEventListener('input', markPreset);
+  editor.area.addEventListener('input', () => starts.mark(editor.get()));
   editor.area.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();

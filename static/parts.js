@@ -96,6 +96,7 @@ export function applyEvent(job, event) {
     const progress = { ...job.progress, step, epoch, fraction, samples_per_second, eta_seconds };
     return { ...job, progress, metrics: { ...job.metrics, loss, accuracy } };
   }
-  const { train_loss, train_accuracy, test_loss, test_accuracy } = event;
-  return { ...job, metrics: { ...job.metrics, train_loss, train_accuracy, test_loss, test_accuracy } };
+  const { train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss, test_accuracy } = event;
+  const measured = { train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss, test_accuracy };
+  return { ...job, metrics: { ...job.metrics, ...measured } };
 }

@@ -1,8 +1,8 @@
 // What the model says: its answer, a bar for each class, and the picture as the model saw it.
 
 import { h, setText } from './dom.js';
-import { pixelCanvas } from './draw.js';
 import { percent } from './format.js';
+import { pixelCanvas } from './pixels.js';
 
 const CLASSES = 10;
 

@@ -83,7 +83,7 @@ export function tryView(root, { query, signal }) {
     const asked = sample;
     try {
       const body = asked ? JSON.stringify({ image: asked.pixels, pixel_range: '0-255' }) : await pad.toBlob();
-      const answer = await api.predict(picker.value(), body, asked ? 'application/json' : 'image/png', mine.signal);
+      const answer = await api.predict(picker.value(), body, asked ? 'application/json' : 'image/png', mine.signal, { return_input: true });
       if (mine.signal.aborted) return;
       result.show(answer, asked ? asked.label : null);
       problem.clear();

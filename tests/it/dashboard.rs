@@ -1,4 +1,5 @@
-//! The page in a real Chromium: the list, a running job's charts, a drawn digit's probabilities.
+//! The page in a real Chromium: the list, a running job's charts, a finished job's insides and mistakes, the reference of
+//! a new job, a drawn digit's probabilities.
 //!
 //! Where no Chromium is found the test says so loudly, and fails if `CI` is `true`.
 
@@ -9,7 +10,7 @@ use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::input::{DispatchMouseEventParams, DispatchMouseEventType, MouseButton};
 use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Site, Stream, long_job, quick_job};
 
@@ -50,6 +51,65 @@ async fn mouse(page: &Page, kind: DispatchMouseEventType, x: f64, y: f64) {
     page.execute(event.click_count(1).build().expect("a mouse event")).await.expect("the browser lives");
 }
 
+async fn go(page: &Page, hash: &str) {
+    page.evaluate(format!("location.hash = '{hash}'")).await.expect("the browser lives");
+}
+
+/// What a finished job's page shows of its network: every number is checked against what the API says.
+async fn shows_what_it_learned(page: &Page, site: &Site, done: &str) {
+    let (_, known) = site.client.get(&format!("/v1/jobs/{done}/diagnostics?limit=20")).await;
+    go(page, &format!("#/jobs/{done}")).await;
+
+    let cells = "[...document.querySelectorAll('table.confusion tbody tr')].map(row => \
+                 [...row.querySelectorAll('td')].map(cell => Number(cell.textContent)))";
+    until(page, "the confusion matrix", &format!("{cells}.length === 10")).await;
+    let matrix: Value = page.evaluate(cells).await.expect("a table").into_value().expect("numbers");
+    assert_eq!(matrix, known["evaluation"]["confusion"], "the matrix is the evaluation's");
+
+    let mistakes = known["evaluation"]["worst"].as_array().expect("a list").len().min(12);
+    until(page, "the worst mistakes", &format!("document.querySelectorAll('.mistakes canvas').length === {mistakes}"))
+        .await;
+
+    let bars =
+        "[...document.querySelectorAll('.layers .bars')].map(bars => bars.getAttribute('d').split('M').length - 1)";
+    until(page, "a histogram of each layer", &format!("{bars}.length === 3")).await;
+    let drawn: Vec<usize> = page.evaluate(bars).await.expect("pictures").into_value().expect("numbers");
+    let last = &known["epochs"].as_array().expect("a list").last().expect("an epoch")["layers"];
+    let filled = |layer: usize| {
+        let counts = last[layer]["activations"]["counts"].as_array().expect("counts");
+        counts.iter().filter(|count| **count != json!(0)).count()
+    };
+    assert_eq!(drawn, [0, 1, 2].map(filled), "one bar for each bin with values");
+    until(page, "norms of W1 b1 W2 b2", "document.querySelectorAll('.tensors tbody tr').length === 4").await;
+}
+
+async fn reads_a_drawing(page: &Page) {
+    go(page, "#/try?model=mnist").await;
+    until(page, "the pad", "document.querySelector('canvas.pad')?.clientWidth > 0").await;
+    let place = "(() => { const c = document.querySelector('canvas.pad'); c.scrollIntoView(); const r = c.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })()";
+    let [x, y, width, height]: [f64; 4] = page.evaluate(place).await.expect("a place").into_value().expect("numbers");
+    mouse(page, DispatchMouseEventType::MousePressed, x + width * 0.5, y + height * 0.2).await;
+    for i in 0..=20 {
+        mouse(page, DispatchMouseEventType::MouseMoved, x + width * 0.5, y + height * (0.2 + 0.03 * f64::from(i)))
+            .await;
+    }
+    mouse(page, DispatchMouseEventType::MouseReleased, x + width * 0.5, y + height * 0.8).await;
+    until(page, "probabilities", "/\\d+%/.test(document.querySelector('.probabilities .winner')?.innerText)").await;
+}
+
+/// The reference of a new job is the catalog, and what is searched for remains.
+async fn explains_a_spec(page: &Page) {
+    let open = "document.getElementById('new-job').click(); document.querySelector('.reference').open = true";
+    page.evaluate(open).await.expect("the browser lives");
+    until(page, "the reference", "document.querySelectorAll('.reference-list li').length > 50").await;
+    let search = "(() => { const s = document.querySelector('.search'); s.value = 'label_smoothing'; \
+                  s.dispatchEvent(new Event('input')); })()";
+    page.evaluate(search).await.expect("the browser lives");
+    let left = "[...document.querySelectorAll('.reference-list li:not([hidden]) code')].map(code => code.textContent)";
+    until(page, "one entry", &format!("{left}.join() === 'softmax_cross_entropy.label_smoothing'")).await;
+    page.evaluate("document.querySelector('dialog').close()").await.expect("the browser lives");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_training_and_reads_a_drawing() {
     let Some(executable) = chromium() else { return };
@@ -85,24 +145,17 @@ async fn the_page_shows_training_and_reads_a_drawing() {
     until(&page, "the list", "document.querySelectorAll('a[href^=\"#/jobs/\"]').length >= 2").await;
     until(&page, "a running job", "document.body.innerText.toLowerCase().includes('running')").await;
 
-    page.evaluate(format!("location.hash = '#/jobs/{running}'")).await.expect("the browser lives");
-    until(&page, "the charts", "document.querySelectorAll('main svg path').length >= 2").await;
+    go(&page, &format!("#/jobs/{running}")).await;
+    until(&page, "the charts", "document.querySelectorAll('main .lines path').length >= 2").await;
     let steps = "document.querySelector('.pace').textContent";
     until(&page, "a pace", &format!("{steps}.includes('step')")).await;
     let before: String = page.evaluate(steps).await.expect("text").into_value().expect("text");
     until(&page, "live progress", &format!("{steps} !== {}", json!(before))).await;
 
-    page.evaluate("location.hash = '#/try?model=mnist'").await.expect("the browser lives");
-    until(&page, "the pad", "document.querySelector('canvas') !== null").await;
-    let place = "(() => { const c = document.querySelector('canvas'); c.scrollIntoView(); const r = c.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })()";
-    let [x, y, width, height]: [f64; 4] = page.evaluate(place).await.expect("a place").into_value().expect("numbers");
-    mouse(&page, DispatchMouseEventType::MousePressed, x + width * 0.5, y + height * 0.2).await;
-    for i in 0..=20 {
-        mouse(&page, DispatchMouseEventType::MouseMoved, x + width * 0.5, y + height * (0.2 + 0.03 * f64::from(i)))
-            .await;
-    }
-    mouse(&page, DispatchMouseEventType::MouseReleased, x + width * 0.5, y + height * 0.8).await;
-    until(&page, "probabilities", "/\\d+([.,]\\d+)? ?%/.test(document.body.innerText)").await;
+    shows_what_it_learned(&page, &site, &done).await;
+    explains_a_spec(&page).await;
+
+    reads_a_drawing(&page).await;
 
     let complaint = tokio::time::timeout(Duration::ZERO, exceptions.next()).await;
     assert!(complaint.is_err(), "the page threw: {complaint:?}");
