@@ -1,5 +1,10 @@
 //! Weights as a safetensors file: tensors `W1`, `b1`, `W2`, … with their shapes, as the book names them.
 //!
+//! The layers that have parameters are numbered from 1. An affine layer's `W` is `[inputs, units]` (PyTorch's `Linear` has
+//! its transpose), its inputs in the order channels, height, width if an image comes before; a convolution's `W` is
+//! `[filters, channels, kernel height, kernel width]`; both have `b`. Batch normalisation has `gamma`, `beta`,
+//! `running_mean` and `running_var`. How the engine keeps them in memory does not show.
+//!
 //! The bytes are a pure function of the network, the weights and the metadata, so their SHA-256 tells whether two
 //! trainings ended alike, and whoever downloads the file can check it with `sha256sum`.
 
@@ -12,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::checkpoint::{all_finite, floats, to_bytes};
 use crate::engine::loss::LossSpec;
-use crate::engine::network::{LayerSummary, Network};
+use crate::engine::network::{LayerSummary, Network, Tensor};
 use crate::engine::shape::Shape;
 
 /// The one metadata key: the crate's map of metadata has no order, and two keys would make the bytes random.
@@ -85,12 +90,17 @@ pub fn encode_weights(network: &Network, parameters: &[f32], metadata: &WeightsM
     assert_eq!(parameters.len(), network.parameter_count(), "weights of another network");
     let metadata = serde_json::to_string(metadata).expect("plain data");
     let tensors: Vec<_> =
-        network.tensors().iter().map(|tensor| (tensor, to_bytes(&parameters[tensor.range.clone()]))).collect();
+        network.tensors().iter().map(|tensor| (tensor, to_bytes(&of_file(tensor, parameters)))).collect();
     let views = tensors.iter().map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F32, tensor.shape.axes().to_vec(), bytes);
         (tensor.name.as_str(), view.expect("four bytes a value"))
     });
     serialize(views, Some(HashMap::from([(KEY.to_owned(), metadata)]))).expect("names are distinct")
+}
+
+/// The values of a tensor, from the flat parameters, in the order of a file.
+fn of_file(tensor: &Tensor, parameters: &[f32]) -> Vec<f32> {
+    tensor.storage.to_file(&parameters[tensor.range.clone()])
 }
 
 /// Reads the weights of a network from a file: every tensor by its name, in its shape, and nothing else.
@@ -121,7 +131,7 @@ pub fn decode_weights(bytes: &[u8], network: &Network) -> Result<Vec<f32>, Impor
         if !all_finite(&values) {
             return Err(ImportError::NotFinite(name()));
         }
-        parameters[tensor.range.clone()].copy_from_slice(&values);
+        parameters[tensor.range.clone()].copy_from_slice(&tensor.storage.from_file(&values));
     }
     Ok(parameters)
 }
@@ -135,70 +145,5 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::init::{He, Init};
-    use crate::engine::layer::LayerSpec;
-    use crate::engine::layer::affine::Affine;
-    use crate::engine::layer::sigmoid::Sigmoid;
-    use crate::engine::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
-    use crate::engine::model::Model;
-
-    const LOSS: LossSpec = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy { label_smoothing: 0.0 });
-
-    fn network(units: &[usize]) -> Network {
-        let mut layers: Vec<_> = units
-            .iter()
-            .flat_map(|&units| [LayerSpec::Affine(Affine::of(units)), LayerSpec::Sigmoid(Sigmoid {})])
-            .collect();
-        layers.pop();
-        Network::build(&Shape::new(&[1, 28, 28]), &layers).expect("a sound network")
-    }
-
-    #[test]
-    fn comes_back_bit_for_bit_and_always_as_the_same_bytes() {
-        let network = network(&[5, 10]);
-        let weights = network.init(&Init::He(He {}), 1);
-        let metadata = WeightsMetadata::new(&network, "digits", LOSS);
-        let bytes = encode_weights(&network, &weights, &metadata);
-        assert_eq!(decode_weights(&bytes, &network).expect("our own bytes"), weights);
-        assert_eq!(bytes, encode_weights(&network, &weights, &metadata));
-        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    }
-
-    #[test]
-    fn weights_of_another_network_are_refused_by_name() {
-        let (small, large) = (network(&[5, 10]), network(&[6, 10]));
-        let weights = small.init(&Init::He(He {}), 1);
-        let bytes = encode_weights(&small, &weights, &WeightsMetadata::new(&small, "digits", LOSS));
-        let message = |network: &Network, bytes: &[u8]| decode_weights(bytes, network).expect_err("wrong").to_string();
-        assert_eq!(message(&large, &bytes), "the tensor `W1` has shape [784, 5]; the network needs [784, 6]");
-        assert!(message(&network(&[5, 10, 10]), &bytes).contains("`W3` of shape [10, 10] is missing"));
-        assert_eq!(message(&network(&[5]), &bytes), "the network has no tensor `W2`");
-        assert!(message(&small, &bytes[..100]).starts_with("not a safetensors file"));
-        let mut spoiled = weights;
-        spoiled[0] = f32::INFINITY;
-        let bytes = encode_weights(&small, &spoiled, &WeightsMetadata::new(&small, "digits", LOSS));
-        assert!(message(&small, &bytes).contains("`W1` holds a number that is not finite"));
-    }
-
-    /// The book's published weights read as many of the test images as with NumPy: 93.52 %.
-    #[test]
-    fn the_books_weights_read_what_they_should() {
-        let folders = ["DOJANG_BOOK_DIR", "DOJANG_MNIST_DIR"].map(std::env::var_os);
-        let [Some(book), Some(mnist)] = folders else {
-            eprintln!("skipped: DOJANG_BOOK_DIR and DOJANG_MNIST_DIR are not both set");
-            return;
-        };
-        let book = std::path::Path::new(&book).join("three_layer_sigmoid.safetensors");
-        let network = network(&[50, 100, 10]);
-        let weights = decode_weights(&std::fs::read(book).expect("a file"), &network).expect("the book's weights");
-        let mnist = crate::data::mnist::MNIST.load(std::path::Path::new(&mnist)).expect("MNIST");
-        let crate::data::Values::Bytes(bytes) = &mnist.test.inputs else { panic!("MNIST's pixels are bytes") };
-        let x: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-        let y = Model::new(network, weights, LOSS, 10).infer(&x);
-        let hits =
-            y.chunks(10).zip(&mnist.test.labels).filter(|(y, t)| crate::engine::loss::argmax(y) == usize::from(**t));
-        assert_eq!(hits.count(), 9352);
-    }
-}
+#[path = "safetensors_tests.rs"]
+mod tests;
