@@ -7,7 +7,7 @@ use super::client::{ClientError, Fault};
 use super::error::CliError;
 use super::locate::{excerpt, locate};
 use super::out::{Paint, say, tame};
-use crate::job::spec::TrainSpec;
+use crate::job::recipes::parse_spec;
 
 /// A spec's text, and where it is from.
 #[derive(Debug)]
@@ -32,12 +32,17 @@ impl SpecFile {
         Ok(Self { name: path.display().to_string(), bytes })
     }
 
+    /// The spec of a recipe, as it is.
+    pub(crate) fn recipe(name: &str) -> Self {
+        Self { name: "recipe".into(), bytes: serde_json::json!({ "recipe": name }).to_string().into() }
+    }
+
     /// Everything that is wrong with it as far as can be seen without a server.
     ///
     /// # Errors
     /// If anything is; it has then been said.
     pub(crate) fn check(&self) -> Result<(), CliError> {
-        let Err(faults) = TrainSpec::parse(&self.bytes) else { return Ok(()) };
+        let Err(faults) = parse_spec(&self.bytes) else { return Ok(()) };
         let faults: Vec<_> =
             faults.0.into_iter().map(|fault| Fault { pointer: fault.pointer, detail: fault.detail }).collect();
         say(&self.list(&faults, Paint::stderr()));
@@ -90,7 +95,7 @@ mod tests {
     fn faults_have_their_lines() {
         let text = "{\"dataset\": {\"name\": \"digits\"},\n \"network\": [{\"type\": \"affine\", \"untis\": 50}]}";
         let file = SpecFile { name: "spec.json".into(), bytes: text.into() };
-        let faults = TrainSpec::parse(&file.bytes).expect_err("two faults").0;
+        let faults = parse_spec(&file.bytes).expect_err("two faults").0;
         let faults: Vec<_> =
             faults.into_iter().map(|fault| Fault { pointer: fault.pointer, detail: fault.detail }).collect();
         let list = file.list(&faults, Paint::plain());

@@ -24,6 +24,7 @@ use crate::job::view::Job;
 const EXAMPLES: &str = "\
 Examples:
   dojang train spec.json
+  dojang train --recipe two_layer_net
   dojang train spec.json --local --output weights.safetensors
   jq '.epochs = 5' spec.json | dojang train - --local
   id=$(dojang train spec.json --detach)
@@ -37,8 +38,11 @@ Exit code: 0 if the job succeeded (with --detach: was accepted), 1 otherwise.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TrainArgs {
     /// File with the spec, JSON; - reads stdin
-    #[arg(value_name = "SPEC")]
-    spec: PathBuf,
+    #[arg(value_name = "SPEC", required_unless_present = "recipe", conflicts_with = "recipe")]
+    spec: Option<PathBuf>,
+    /// Train a recipe as it is; GET /v1/recipes lists them
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
     /// Print the job's id as soon as it is accepted, and do not wait
     #[arg(long, conflicts_with_all = ["local", "output"])]
     detach: bool,
@@ -57,7 +61,11 @@ pub(crate) struct TrainArgs {
 /// Submits and watches.
 pub(crate) async fn run(args: TrainArgs) -> Result<Ended, CliError> {
     logging::start(None, "warn")?;
-    let spec = SpecFile::read(&args.spec)?;
+    let spec = match (&args.recipe, &args.spec) {
+        (Some(recipe), _) => SpecFile::recipe(recipe),
+        (None, Some(path)) => SpecFile::read(path)?,
+        (None, None) => return Err(CliError::Other("a spec or a recipe is needed".into())),
+    };
     if let Some(path) = &args.output {
         check_folder(path)?;
     }

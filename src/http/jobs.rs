@@ -11,7 +11,7 @@ use super::body::Body;
 use super::error::Problem;
 use super::list::{List, check_limit};
 use super::params::{JobId, Params, no_such_job};
-use crate::job::spec::TrainSpec;
+use crate::job::recipes::parse_spec;
 use crate::job::status::Status;
 use crate::job::view::Job;
 use crate::store::{JobQuery, Order};
@@ -56,7 +56,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<(StatusCode, HeaderMap, Json<Job>), Problem> {
-    let spec = TrainSpec::parse(body.json()?)?;
+    let spec = parse_spec(body.json()?)?;
     let job = api.scheduler.submit(spec).await?;
     let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id));
     let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();

@@ -18,6 +18,7 @@ mod metrics;
 mod models;
 mod params;
 mod predict;
+mod recipes;
 mod router;
 mod same_site;
 mod server;

@@ -18,8 +18,8 @@ use tracing::Level;
 
 use super::api::Api;
 use super::{
-    assets, catalog, datasets, diagnostics, error, events, health, jobs, metrics, models, predict, same_site, uploads,
-    weights,
+    assets, catalog, datasets, diagnostics, error, events, health, jobs, metrics, models, predict, recipes, same_site,
+    uploads, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -43,6 +43,8 @@ pub fn router(api: Api) -> Router {
         .route("/events", get(events::of_all))
         .route("/models", get(models::list))
         .route("/catalog", get(catalog::show))
+        .route("/recipes", get(recipes::list))
+        .route("/recipes/{name}", get(recipes::show))
         .route("/datasets", post(uploads::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(datasets::list))
         .route("/datasets/{name}", get(datasets::show).delete(datasets::remove))
         .route("/datasets/{name}/samples", get(datasets::samples));

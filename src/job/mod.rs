@@ -1,7 +1,7 @@
 //! Floor 2: the vocabulary of jobs, without I/O.
 //!
 //! - [`json`], [`fault`], [`check`]: strict JSON; every fault of a document with its pointer
-//! - [`spec`]: what a client asks for
+//! - [`spec`]: what a client asks for; [`recipes`]: ready ones
 //! - [`plan`]: a checked spec; only a plan reaches the engine
 //! - [`status`]: the states of a job and the legal moves between them
 //! - [`event`]: the entries of a job's log
@@ -12,6 +12,7 @@ pub mod event;
 pub mod fault;
 pub mod json;
 pub mod plan;
+pub mod recipes;
 pub mod spec;
 pub mod status;
 pub mod view;

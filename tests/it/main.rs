@@ -9,6 +9,7 @@
 //! - `toys`: what the toy datasets show
 //! - `uploads`: datasets that clients send and remove
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly
+//! - `recipes`: ready specs, and jobs made of them
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
@@ -19,6 +20,7 @@ mod faults;
 mod harness;
 mod layering;
 mod main_job;
+mod recipes;
 mod restart;
 mod stream;
 mod toys;
