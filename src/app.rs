@@ -119,7 +119,7 @@ impl App {
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
-        let api = Api { scheduler, models, threads: config.threads };
+        let api = Api::new(scheduler, models, config.threads);
         Ok(Self { server, addr, api, slots: config.slots })
     }
 

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
+use super::gradient_check;
 use crate::scheduler::Scheduler;
 use crate::serving::Models;
 
@@ -14,4 +17,13 @@ pub struct Api {
     pub models: Arc<Models>,
     /// Training threads, for `/version`.
     pub threads: usize,
+    /// Room for gradient checks.
+    pub(super) gradient_checks: Arc<Semaphore>,
+}
+
+impl Api {
+    /// The handlers' world.
+    pub fn new(scheduler: Scheduler, models: Arc<Models>, threads: usize) -> Self {
+        Self { scheduler, models, threads, gradient_checks: gradient_check::room() }
+    }
 }

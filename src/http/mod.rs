@@ -11,6 +11,7 @@ mod datasets;
 mod diagnostics;
 mod error;
 mod events;
+mod gradient_check;
 mod health;
 mod jobs;
 mod list;

@@ -18,8 +18,8 @@ use tracing::Level;
 
 use super::api::Api;
 use super::{
-    assets, catalog, datasets, diagnostics, error, events, health, jobs, metrics, models, predict, recipes, same_site,
-    uploads, weights,
+    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, jobs, metrics, models, predict,
+    recipes, same_site, uploads, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -41,6 +41,7 @@ pub fn router(api: Api) -> Router {
         .route("/jobs/{id}/diagnostics", get(diagnostics::show))
         .route("/jobs/{id}/weights", get(weights::download))
         .route("/events", get(events::of_all))
+        .route("/gradient-check", post(gradient_check::check))
         .route("/models", get(models::list))
         .route("/catalog", get(catalog::show))
         .route("/recipes", get(recipes::list))

@@ -17,6 +17,16 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Faults(pub Vec<Fault>);
 
+impl Faults {
+    /// The same faults of a document that is the member `key` of another.
+    #[must_use]
+    pub fn within(self, key: &str) -> Self {
+        let outer = Pointer::root().at(key).0;
+        let place = |Fault { pointer, detail }| Fault { pointer: pointer.replacen('#', &outer, 1), detail };
+        Self(self.0.into_iter().map(place).collect())
+    }
+}
+
 impl std::error::Error for Faults {}
 
 impl fmt::Display for Faults {
@@ -79,6 +89,12 @@ mod tests {
     fn pointers_are_escaped() {
         let place = Pointer::root().at("network").at(3).at("a/b~c ü");
         assert_eq!(place.fault("x").pointer, "#/network/3/a~1b~0c%20%C3%BC");
+    }
+
+    #[test]
+    fn faults_move_with_their_document() {
+        let faults = Faults(vec![Pointer::root().fault("a"), Pointer::root().at("b").fault("c")]).within("spec");
+        assert_eq!(faults.0.iter().map(|f| f.pointer.as_str()).collect::<Vec<_>>(), ["#/spec", "#/spec/b"]);
     }
 
     #[test]

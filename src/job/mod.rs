@@ -3,6 +3,7 @@
 //! - [`json`], [`fault`], [`check`]: strict JSON; every fault of a document with its pointer
 //! - [`spec`]: what a client asks for; [`recipes`]: ready ones
 //! - [`plan`]: a checked spec; only a plan reaches the engine
+//! - [`gradient_check`]: a check of backpropagation, as a client asks for it
 //! - [`status`]: the states of a job and the legal moves between them
 //! - [`event`]: the entries of a job's log
 //! - [`view`]: a job as its readers see it
@@ -10,6 +11,7 @@
 pub mod check;
 pub mod event;
 pub mod fault;
+pub mod gradient_check;
 pub mod json;
 pub mod plan;
 pub mod recipes;

@@ -134,6 +134,21 @@ impl Plan {
         &self.settings
     }
 
+    /// Samples that are learned from, with those that are held out.
+    pub fn train_samples(&self) -> usize {
+        self.train_samples
+    }
+
+    /// Samples of the test part that are measured on.
+    pub fn test_samples(&self) -> usize {
+        self.test_samples
+    }
+
+    /// Fewest samples that a mini-batch can be of.
+    pub fn least_batch(&self) -> usize {
+        least_batch(&self.network)
+    }
+
     /// Mini-batches of the whole training.
     pub fn total_steps(&self) -> u64 {
         total_steps(&self.settings, self.train_samples)
@@ -180,9 +195,13 @@ fn training_faults(spec: &TrainSpec, input: &Shape) -> Vec<Fault> {
 }
 
 /// A batch of one has no variance to normalise a row of values by.
-fn batch_fault(network: &Network, spec: &TrainSpec) -> Option<Fault> {
+fn least_batch(network: &Network) -> usize {
     let is_row = |layer: &LayerSummary| layer.name == "batch_norm" && layer.output.axes().len() == 1;
-    (spec.batch_size == 1 && network.summary().iter().any(is_row)).then(|| {
+    if network.summary().iter().any(is_row) { 2 } else { 1 }
+}
+
+fn batch_fault(network: &Network, spec: &TrainSpec) -> Option<Fault> {
+    (spec.batch_size < least_batch(network)).then(|| {
         Pointer::root().at("batch_size").fault("batch_norm on rows of values needs at least 2 samples in a batch")
     })
 }

@@ -13,7 +13,8 @@ use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
 use crate::data::library::Library;
-use crate::job::fault::Faults;
+use crate::data::source::DataError;
+use crate::job::fault::{Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::view::Job;
@@ -86,6 +87,18 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Checks a spec against the datasets and the memory there is.
+    ///
+    /// # Errors
+    /// Every fault of the spec.
+    pub fn plan(&self, spec: TrainSpec) -> Result<Plan, Faults> {
+        let datasets = self.library().infos();
+        let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })?;
+        let unavailable = |error: DataError| Pointer::root().at("dataset").at("name").fault(error.to_string());
+        self.library().check(&plan.spec().dataset.name).map_err(|error| Faults(vec![unavailable(error)]))?;
+        Ok(plan)
+    }
+
     /// Takes a job in. When this returns, the job is durable.
     ///
     /// # Errors
@@ -95,11 +108,7 @@ impl Scheduler {
             return Err(SubmitError::ShuttingDown);
         }
         let _intake = self.0.intake.read().await;
-        let datasets = self.library().infos();
-        let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })?;
-        self.library().check(&plan.spec().dataset.name).map_err(|error| {
-            Faults(vec![crate::job::fault::Pointer::root().at("dataset").at("name").fault(error.to_string())])
-        })?;
+        let plan = self.plan(spec)?;
         let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: now() };
         let job = self.store().insert_job(&new).await?;
         self.hub().publish(self.store().events(job.id, 0, 1).await?);

@@ -10,6 +10,7 @@
 //! - `uploads`: datasets that clients send and remove
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly
 //! - `recipes`: ready specs, and jobs made of them
+//! - `gradient_check`: backpropagation against differences
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
@@ -17,6 +18,7 @@ mod allocation;
 mod command_line;
 mod dashboard;
 mod faults;
+mod gradient_check;
 mod harness;
 mod layering;
 mod main_job;
