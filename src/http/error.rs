@@ -12,8 +12,8 @@ use crate::data::library::RemoveError;
 use crate::data::upload::UploadError;
 use crate::job::fault::{Fault, Faults, Pointer};
 use crate::scheduler::{RemoveDatasetError, SubmitError};
-use crate::serving::ServeError;
 use crate::serving::input::{InputError, InputErrorKind};
+use crate::serving::{ServeError, TryError};
 use crate::store::StoreError;
 
 /// What a client is told of an error.
@@ -149,6 +149,16 @@ impl From<ServeError> for Problem {
             ServeError::BadSelector(detail) => Self::bad_request(detail),
             ServeError::Store(error) => error.into(),
             ServeError::Unusable(detail) => Self::internal(&detail),
+        }
+    }
+}
+
+impl From<TryError> for Problem {
+    fn from(error: TryError) -> Self {
+        match error {
+            TryError::Import(error) => Self::upload(Faults(vec![Pointer::root().at("file").fault(error.to_string())])),
+            TryError::Disk(error) => Self::disk(&error),
+            TryError::Panicked => Self::internal(&error),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Answer {
 struct ModelView {
     name: String,
     version: Option<u32>,
-    job: Uuid,
+    job: Option<Uuid>,
     weights_sha256: String,
 }
 

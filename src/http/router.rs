@@ -18,8 +18,8 @@ use tracing::Level;
 
 use super::api::Api;
 use super::{
-    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, jobs, metrics, models, predict,
-    recipes, same_site, uploads, weights,
+    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, metrics, models,
+    predict, recipes, same_site, uploads, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -42,7 +42,8 @@ pub fn router(api: Api) -> Router {
         .route("/jobs/{id}/weights", get(weights::download))
         .route("/events", get(events::of_all))
         .route("/gradient-check", post(gradient_check::check))
-        .route("/models", get(models::list))
+        .route("/models", post(import::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(models::list))
+        .route("/models/{name}", get(models::show))
         .route("/catalog", get(catalog::show))
         .route("/recipes", get(recipes::list))
         .route("/recipes/{name}", get(recipes::show))

@@ -23,9 +23,9 @@ use crate::job::fault::{Fault, Faults, Pointer, suggestion};
 /// Largest form: files of 512 MiB together.
 pub(super) const LIMIT: usize = 512 << 20;
 /// Most bytes of a field that is no file.
-const TEXT_MAX: usize = 256 << 10;
-/// Most parts of a form; there are eight that mean something.
-const PARTS_MAX: usize = 32;
+pub(super) const TEXT_MAX: usize = 256 << 10;
+/// Most parts of a form; there are eight at most that mean something.
+pub(super) const PARTS_MAX: usize = 32;
 
 const DESCRIPTION: Kind = Kind::Text { max_chars: 1000, slug: false };
 const CLASS_NAMES: Kind = Kind::Text { max_chars: TEXT_MAX, slug: false };
@@ -47,10 +47,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Listing>), Problem> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > LIMIT as u64) {
-        return Err(Problem::upload_too_large());
-    }
+    check_length(&headers)?;
     let library = api.scheduler.library().clone();
     let spool = library.spool().map_err(UploadError::Disk)?;
     let upload = Form::receive(form?, spool.path()).await?.into_upload()?;
@@ -65,6 +62,12 @@ pub(super) async fn create(
     let location = HeaderValue::try_from(format!("/v1/datasets/{}", listing.info.name));
     let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();
     Ok((StatusCode::CREATED, headers, Json(listing)))
+}
+
+/// Refuses a form that is announced as too large, before any of it is read.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > LIMIT as u64) { Err(Problem::upload_too_large()) } else { Ok(()) }
 }
 
 /// A form as it came, with what is wrong with it.
@@ -139,7 +142,7 @@ impl Form {
 }
 
 /// Writes a file of the form to the disk.
-async fn store(part: &mut Part<'_>, path: &Path) -> Result<(), Problem> {
+pub(super) async fn store(part: &mut Part<'_>, path: &Path) -> Result<(), Problem> {
     let mut file = File::create_new(path).await.map_err(UploadError::Disk)?;
     while let Some(bytes) = part.chunk().await? {
         file.write_all(&bytes).await.map_err(UploadError::Disk)?;
@@ -149,7 +152,7 @@ async fn store(part: &mut Part<'_>, path: &Path) -> Result<(), Problem> {
 }
 
 /// Reads a field that is no file; `None` if it is too long, or no text.
-async fn text(part: &mut Part<'_>) -> Result<Option<String>, Problem> {
+pub(super) async fn text(part: &mut Part<'_>) -> Result<Option<String>, Problem> {
     let mut text = Vec::new();
     while let Some(bytes) = part.chunk().await? {
         if text.len() + bytes.len() > TEXT_MAX {

@@ -57,10 +57,15 @@ pub enum ImportError {
         found: String,
     },
     /// A tensor does not belong there.
-    #[error("the network has no tensor `{0}`")]
-    Unknown(String),
+    #[error("the network has no tensor `{name}`; it has {known}")]
+    Unknown {
+        /// The tensor.
+        name: String,
+        /// The network's, with their shapes.
+        known: String,
+    },
     /// A tensor has another shape.
-    #[error("the tensor `{name}` has shape {found}; the network needs {needed}")]
+    #[error("the tensor `{name}` has shape {found}; the network needs {needed}{}", hint(found, needed))]
     Shape {
         /// The tensor.
         name: String,
@@ -80,6 +85,23 @@ pub enum ImportError {
     /// A weight is not finite.
     #[error("the tensor `{0}` holds a number that is not finite")]
     NotFinite(String),
+    /// A variance is negative: its root would be no number.
+    #[error("the tensor `{0}` holds a negative number; variances are at least 0")]
+    NegativeVariance(String),
+}
+
+/// What may have happened to the axes of a tensor.
+fn hint(found: &Shape, needed: &Shape) -> &'static str {
+    let sorted = |shape: &Shape| {
+        let mut axes = shape.axes().to_vec();
+        axes.sort_unstable();
+        axes
+    };
+    match (found.axes().len(), sorted(found) == sorted(needed)) {
+        (2, true) => ", its transpose (PyTorch's Linear keeps [outputs, inputs])",
+        (_, true) => ", the same axes in another order (a convolution's W is [filters, channels, height, width])",
+        _ => "",
+    }
 }
 
 /// The file of these weights.
@@ -109,16 +131,35 @@ fn of_file(tensor: &Tensor, parameters: &[f32]) -> Vec<f32> {
 /// What is missing, too much, of another shape or type, or not finite.
 pub fn decode_weights(bytes: &[u8], network: &Network) -> Result<Vec<f32>, ImportError> {
     let file = SafeTensors::deserialize(bytes)?;
+    // Before any memory is taken: then the weights are no larger than the file.
+    let views = views(&file, network)?;
+    let mut parameters = vec![0.0; network.parameter_count()];
+    for (tensor, view) in network.tensors().iter().zip(views) {
+        let values = floats(view.data());
+        if !all_finite(&values) {
+            return Err(ImportError::NotFinite(tensor.name.clone()));
+        }
+        if tensor.name.starts_with("running_var") && values.iter().any(|value| *value < 0.0) {
+            return Err(ImportError::NegativeVariance(tensor.name.clone()));
+        }
+        parameters[tensor.range.clone()].copy_from_slice(&tensor.storage.from_file(&values));
+    }
+    Ok(parameters)
+}
+
+/// What a file has for each tensor of a network, in its order.
+fn views<'a>(file: &'a SafeTensors<'_>, network: &Network) -> Result<Vec<TensorView<'a>>, ImportError> {
     let mut names = file.names();
     names.sort_unstable();
     if let Some(unknown) = names.iter().find(|name| network.tensors().iter().all(|tensor| tensor.name != **name)) {
-        return Err(ImportError::Unknown((*unknown).into()));
+        let known = network.tensors().iter().map(|tensor| format!("{} {}", tensor.name, tensor.shape));
+        return Err(ImportError::Unknown { name: (*unknown).into(), known: listed(known) });
     }
-    let mut parameters = vec![0.0; network.parameter_count()];
-    for tensor in network.tensors() {
+    let view = |tensor: &Tensor| {
         let name = || tensor.name.clone();
         let Ok(view) = file.tensor(&tensor.name) else {
-            return Err(ImportError::Missing { name: name(), shape: tensor.shape.clone(), found: names.join(", ") });
+            let found = listed(names.iter().map(|name| (*name).to_owned()));
+            return Err(ImportError::Missing { name: name(), shape: tensor.shape.clone(), found });
         };
         if view.dtype() != Dtype::F32 {
             return Err(ImportError::Dtype { name: name(), found: view.dtype() });
@@ -127,13 +168,21 @@ pub fn decode_weights(bytes: &[u8], network: &Network) -> Result<Vec<f32>, Impor
             let found = Shape::new(view.shape());
             return Err(ImportError::Shape { name: name(), found, needed: tensor.shape.clone() });
         }
-        let values = floats(view.data());
-        if !all_finite(&values) {
-            return Err(ImportError::NotFinite(name()));
-        }
-        parameters[tensor.range.clone()].copy_from_slice(&tensor.storage.from_file(&values));
+        Ok(view)
+    };
+    network.tensors().iter().map(view).collect()
+}
+
+/// The first of some names.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 12;
+    let mut names: Vec<_> = names.take(SHOWN + 1).collect();
+    match names.len() {
+        0 => return "none".into(),
+        n if n > SHOWN => names[SHOWN] = "…".into(),
+        _ => {}
     }
-    Ok(parameters)
+    names.join(", ")
 }
 
 /// SHA-256 in lowercase hex.

@@ -40,7 +40,7 @@ fn weights_of_another_network_are_refused_by_name() {
     let message = |network: &Network, bytes: &[u8]| decode_weights(bytes, network).expect_err("wrong").to_string();
     assert_eq!(message(&large, &bytes), "the tensor `W1` has shape [784, 5]; the network needs [784, 6]");
     assert!(message(&network(&[5, 10, 10]), &bytes).contains("`W3` of shape [10, 10] is missing"));
-    assert_eq!(message(&network(&[5]), &bytes), "the network has no tensor `W2`");
+    assert_eq!(message(&network(&[5]), &bytes), "the network has no tensor `W2`; it has W1 [784, 5], b1 [5]");
     assert!(message(&small, &bytes[..100]).starts_with("not a safetensors file"));
     let mut spoiled = weights;
     spoiled[0] = f32::INFINITY;
@@ -66,6 +66,45 @@ fn file(tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
 /// Numbers that differ from place to place.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 37 + seed * 11) % 64) as f32 / 32.0 - 1.0).collect()
+}
+
+#[test]
+fn axes_in_another_order_are_recognised() {
+    let conv = json!({"type": "conv2d", "filters": 3, "kernel": 2, "stride": 1, "padding": 0, "init": null});
+    let network = layers(&[2, 4, 3], json!([conv, {"type": "affine", "units": 4}]));
+    let (w1, w2) = (numbers(1, 24), numbers(2, 72));
+    for (w1_shape, w2_shape, words) in [
+        (&[3, 2, 2, 2][..], &[4, 18][..], "`W2` has shape [4, 18]; the network needs [18, 4], its transpose"),
+        (
+            &[2, 2, 2, 3],
+            &[18, 4],
+            "`W1` has shape [2, 2, 2, 3]; the network needs [3, 2, 2, 2], the same axes in another",
+        ),
+        (&[3, 8], &[18, 4], "`W1` has shape [3, 8]; the network needs [3, 2, 2, 2]"),
+    ] {
+        let bytes =
+            file(&[("W1", w1_shape, &w1), ("b1", &[3], &w1[..3]), ("W2", w2_shape, &w2), ("b2", &[4], &w1[..4])]);
+        let message = decode_weights(&bytes, &network).expect_err("wrong shapes").to_string();
+        assert!(message.contains(words), "{message}");
+    }
+    let message = decode_weights(&file(&[]), &network).expect_err("nothing").to_string();
+    assert!(message.ends_with("is missing; the file has none"), "{message}");
+    let message =
+        decode_weights(&file(&[("fc.weight", &[3], &w1[..3])]), &network).expect_err("other names").to_string();
+    assert_eq!(message, "the network has no tensor `fc.weight`; it has W1 [3, 2, 2, 2], b1 [3], W2 [18, 4], b2 [4]");
+}
+
+#[test]
+fn a_negative_variance_is_refused() {
+    let network = layers(&[3], json!([{"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-5}]));
+    let of = |variance: &[f32]| {
+        let ones: &[f32] = &[1.0; 3];
+        let (mean, variance) = (("running_mean1", &[3][..], ones), ("running_var1", &[3][..], variance));
+        decode_weights(&file(&[("gamma1", &[3], ones), ("beta1", &[3], ones), mean, variance]), &network)
+    };
+    assert!(of(&[0.0, 1.0, 2.0]).is_ok());
+    let message = of(&[1.0, -0.1, 2.0]).expect_err("no variance").to_string();
+    assert_eq!(message, "the tensor `running_var1` holds a negative number; variances are at least 0");
 }
 
 /// The book's formulas, with the indices in the order in which files have them.

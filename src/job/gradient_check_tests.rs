@@ -32,7 +32,7 @@ fn admit(request: &Value) -> Result<GradientCheck, Faults> {
     CheckRequest::parse(request.to_string().as_bytes())?.admit(|spec| Plan::new(spec, &premises))
 }
 
-fn spec(network: Value) -> Value {
+fn spec(network: &Value) -> Value {
     json!({"dataset": {"name": "patterns"}, "network": network})
 }
 
@@ -45,10 +45,10 @@ fn net() -> Value {
 
 #[test]
 fn backpropagation_agrees_with_differences() {
-    let report = admit(&spec(net())).expect("a sound request").run(&dataset());
+    let report = admit(&spec(&net())).expect("a sound request").run(&dataset());
     assert!(report.agrees, "{report:?}");
     assert_eq!((report.samples, report.tolerance), (4, 1e-4));
-    let mut zeros = spec(net());
+    let mut zeros = spec(&net());
     zeros["init"] = json!("zeros");
     let report_of_zeros = admit(&zeros).expect("a sound request").run(&dataset());
     assert!((report_of_zeros.loss - 3.0_f64.ln()).abs() < 1e-12, "without weights all classes are alike");
@@ -74,7 +74,7 @@ fn networks_whose_every_unit_starts_at_a_kink_agree_too() {
     // Weights of zero, and a background that is all the same, as images have it.
     let mut dataset = dataset();
     dataset.train.inputs = Values::Bytes(vec![0; 20 * 64]);
-    let mut spec = spec(json!([
+    let mut spec = spec(&json!([
         {"type": "conv2d", "filters": 4, "kernel": 3}, "relu", {"type": "max_pool2d"}, {"type": "affine", "units": 3},
     ]));
     for init in ["zeros", "he"] {
@@ -87,7 +87,7 @@ fn networks_whose_every_unit_starts_at_a_kink_agree_too() {
 #[test]
 fn what_does_not_agree_is_told() {
     let layers = json!([{"type": "affine", "units": 3}]);
-    let report = admit(&spec(layers)).expect("a sound request").run(&dataset());
+    let report = admit(&spec(&layers)).expect("a sound request").run(&dataset());
     let mut error = report.tensors[0].error.clone();
     for (relative_error, largest_gradient, expected) in
         [(9e-5, 1.0, true), (2e-4, 1.0, false), (2e-4, 1e-4, true), (2e-3, 1e-4, false), (f64::NAN, 1.0, false)]
@@ -100,7 +100,7 @@ fn what_does_not_agree_is_told() {
 #[test]
 fn what_is_chosen_depends_on_the_seed() {
     let run = |seed: u64| {
-        let request = json!({"spec": spec(net()), "seed": seed, "values_per_tensor": 2, "samples": 2});
+        let request = json!({"spec": spec(&net()), "seed": seed, "values_per_tensor": 2, "samples": 2});
         admit(&request).expect("a sound request").run(&dataset())
     };
     assert_eq!(run(1), run(1));
@@ -109,9 +109,9 @@ fn what_is_chosen_depends_on_the_seed() {
 
 #[test]
 fn faults_have_their_places() {
-    let wide = |units: usize| spec(json!([{"type": "affine", "units": units}, {"type": "affine", "units": 3}]));
-    let rows = spec(json!([{"type": "affine", "units": 4}, "batch_norm", {"type": "affine", "units": 3}]));
-    let sound = spec(net());
+    let wide = |units: usize| spec(&json!([{"type": "affine", "units": units}, {"type": "affine", "units": 3}]));
+    let rows = spec(&json!([{"type": "affine", "units": 4}, "batch_norm", {"type": "affine", "units": 3}]));
+    let sound = spec(&net());
     for (request, pointer) in [
         (json!({}), "#"),
         (json!([]), "#"),
@@ -120,9 +120,9 @@ fn faults_have_their_places() {
         (json!({"spec": 5}), "#/spec"),
         (json!({"spec": {"recipe": "fast98"}}), "#/spec/recipe"),
         (json!({"recipe": "fast98"}), "#/recipe"),
-        (json!({"spec": spec(json!(["rleu"]))}), "#/spec/network/0"),
-        (spec(json!(["rleu"])), "#/network/0"),
-        (json!({"spec": spec(json!(["relu"]))}), "#/spec/network/0"),
+        (json!({"spec": spec(&json!(["rleu"]))}), "#/spec/network/0"),
+        (spec(&json!(["rleu"])), "#/network/0"),
+        (json!({"spec": spec(&json!(["relu"]))}), "#/spec/network/0"),
         (json!({"spec": sound, "samples": 0}), "#/samples"),
         (json!({"spec": sound, "samples": 17}), "#/samples"),
         (json!({"spec": sound, "values_per_tensor": 257}), "#/values_per_tensor"),
@@ -136,14 +136,14 @@ fn faults_have_their_places() {
         let Faults(faults) = admit(&request).expect_err("a fault");
         assert_eq!(faults[0].pointer, pointer, "{request}: {faults:?}");
     }
-    let mut few = spec(net());
+    let mut few = spec(&net());
     few["dataset"]["train_limit"] = json!(3);
     assert_eq!(admit(&json!({"spec": few})).expect_err("3 samples").0[0].pointer, "#/samples");
 }
 
 #[test]
 fn the_number_that_is_proposed_is_accepted() {
-    let spec = spec(json!([{"type": "affine", "units": 100_000}, {"type": "affine", "units": 3}]));
+    let spec = spec(&json!([{"type": "affine", "units": 100_000}, {"type": "affine", "units": 3}]));
     let request = |values: u64| json!({"spec": spec, "values_per_tensor": values});
     let Faults(faults) = admit(&request(256)).expect_err("too much");
     let proposed = faults[0].detail.rsplit("`samples`, ").next().and_then(|rest| rest.split(' ').next());

@@ -27,6 +27,7 @@ pub struct Plan {
     settings: Settings,
     train_samples: usize,
     test_samples: usize,
+    classes: usize,
     peak_memory: u64,
 }
 
@@ -88,7 +89,7 @@ impl Plan {
         let settings = spec.settings();
         let train_samples = spec.dataset.train_limit.unwrap_or(dataset.train_samples).min(dataset.train_samples);
         let test_samples = spec.dataset.test_limit.unwrap_or(dataset.test_samples).min(dataset.test_samples);
-        let mut peak_memory = 0;
+        let (mut peak_memory, classes) = (0, dataset.classes);
         faults.extend(training_faults(&spec, &dataset.input));
         if let Some(network) = &network {
             faults.extend(batch_fault(network, &spec));
@@ -108,7 +109,7 @@ impl Plan {
         }
         match network {
             Some(network) if faults.is_empty() => {
-                Ok(Self { spec, network, settings, train_samples, test_samples, peak_memory })
+                Ok(Self { spec, network, settings, train_samples, test_samples, classes, peak_memory })
             }
             _ => Err(Faults(faults)),
         }
@@ -142,6 +143,11 @@ impl Plan {
     /// Samples of the test part that are measured on.
     pub fn test_samples(&self) -> usize {
         self.test_samples
+    }
+
+    /// Classes that are told apart.
+    pub fn classes(&self) -> usize {
+        self.classes
     }
 
     /// Fewest samples that a mini-batch can be of.

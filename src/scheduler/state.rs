@@ -18,7 +18,7 @@ use crate::job::fault::{Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::view::Job;
-use crate::store::{NewJob, Store, StoreError};
+use crate::store::{ModelVersion, NewJob, NewVersion, Store, StoreError};
 
 /// The life of all jobs of this server.
 #[derive(Debug, Clone)]
@@ -55,6 +55,11 @@ pub enum SubmitError {
     ShuttingDown,
 }
 
+/// A dataset that is not to be had, as a fault of the spec that names it.
+fn no_dataset(error: &DataError) -> Faults {
+    Faults(vec![Pointer::root().at("dataset").at("name").fault(error.to_string())])
+}
+
 impl Scheduler {
     /// A scheduler without workers; [`start`](Self::start) adds them.
     pub fn new(store: Store, library: Arc<Library>, threads: usize, memory_budget: u64) -> Self {
@@ -87,15 +92,22 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Checks a spec against the datasets and the memory there is.
+    /// Checks a spec against the datasets that are known and the memory there is.
     ///
     /// # Errors
     /// Every fault of the spec.
     pub fn plan(&self, spec: TrainSpec) -> Result<Plan, Faults> {
         let datasets = self.library().infos();
-        let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })?;
-        let unavailable = |error: DataError| Pointer::root().at("dataset").at("name").fault(error.to_string());
-        self.library().check(&plan.spec().dataset.name).map_err(|error| Faults(vec![unavailable(error)]))?;
+        Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })
+    }
+
+    /// Checks a spec, and that its dataset is to be had.
+    ///
+    /// # Errors
+    /// Every fault of the spec.
+    pub fn plan_with_data(&self, spec: TrainSpec) -> Result<Plan, Faults> {
+        let plan = self.plan(spec)?;
+        self.library().check(&plan.spec().dataset.name).map_err(|error| no_dataset(&error))?;
         Ok(plan)
     }
 
@@ -108,12 +120,25 @@ impl Scheduler {
             return Err(SubmitError::ShuttingDown);
         }
         let _intake = self.0.intake.read().await;
-        let plan = self.plan(spec)?;
+        let plan = self.plan_with_data(spec)?;
         let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: now() };
         let job = self.store().insert_job(&new).await?;
         self.hub().publish(self.store().events(job.id, 0, 1).await?);
         self.0.wake.notify_one();
         Ok(job)
+    }
+
+    /// Takes weights in that no job has trained, as the next version of their model. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// If their dataset has gone meanwhile, or why they cannot be kept.
+    pub async fn take_version(&self, new: NewVersion) -> Result<ModelVersion, SubmitError> {
+        if self.is_shutting_down() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let _intake = self.0.intake.read().await;
+        self.plan(new.spec.clone())?;
+        Ok(self.store().import_version(&new, now()).await?)
     }
 
     /// Cancels a job: a waiting one at once, a running one within a mini-batch. Asking again changes nothing.

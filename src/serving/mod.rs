@@ -2,10 +2,13 @@
 //!
 //! 1. [`input`]: what a request's body says, as the numbers a model takes
 //! 2. [`models`]: which model answers, and the ones in use in memory
+//! 3. [`import`]: weights that were trained elsewhere
 //!
 //! Knows no HTTP, only bytes and their media type.
 
+pub mod import;
 pub mod input;
 pub mod models;
 
+pub use import::TryError;
 pub use models::{Models, Selector, ServeError, Served};

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::data::Dtype;
@@ -85,7 +86,7 @@ pub struct Served {
     model: Model,
     spec: TrainSpec,
     version: Option<u32>,
-    job: Uuid,
+    job: Option<Uuid>,
     weights_sha256: String,
     class_names: Vec<String>,
     dtype: Dtype,
@@ -103,9 +104,15 @@ impl Served {
         self.version
     }
 
-    /// The job that trained it.
-    pub fn job(&self) -> Uuid {
+    /// The job that trained it; `None` if it was imported.
+    pub fn job(&self) -> Option<Uuid> {
         self.job
+    }
+
+    /// Whether it is what a source leads to: equal weights of two jobs, or under two names, are two models, for who
+    /// answers is part of the answer.
+    fn is_of(&self, source: &Source) -> bool {
+        (self.job, self.version, self.name()) == (source.job, source.version, source.spec.model_name())
     }
 
     /// What its weights are known by.
@@ -152,13 +159,15 @@ pub struct Models {
     library: Arc<Library>,
     kept: Mutex<VecDeque<Arc<Served>>>,
     pool: Arc<ThreadPool>,
+    /// Room for one import at a time.
+    imports: Arc<Semaphore>,
 }
 
 /// Where weights are to be had.
 struct Source {
     spec: TrainSpec,
     version: Option<u32>,
-    job: Uuid,
+    job: Option<Uuid>,
     weights: Weights,
 }
 
@@ -174,7 +183,20 @@ impl Models {
     /// If the threads cannot be started.
     pub fn new(store: Store, library: Arc<Library>, threads: usize) -> Result<Self, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("predict-{i}")).build()?;
-        Ok(Self { store, library, kept: Mutex::default(), pool: Arc::new(pool) })
+        let imports = Arc::new(Semaphore::new(1));
+        Ok(Self { store, library, kept: Mutex::default(), pool: Arc::new(pool), imports })
+    }
+
+    pub(super) fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    pub(super) fn pool(&self) -> &Arc<ThreadPool> {
+        &self.pool
+    }
+
+    pub(super) fn imports(&self) -> &Arc<Semaphore> {
+        &self.imports
     }
 
     /// The model that a selector means; without one, the newest version of all.
@@ -183,10 +205,7 @@ impl Models {
     /// If there is none, or it cannot be loaded.
     pub async fn resolve(&self, selector: Option<&Selector>) -> Result<Arc<Served>, ServeError> {
         let source = self.find(selector).await?;
-        let sha256 = match &source.weights {
-            Weights::Final { sha256 } | Weights::Checkpoint { sha256, .. } => sha256.clone(),
-        };
-        if let Some(served) = self.recall(&sha256, source.job) {
+        if let Some(served) = self.recall(&source) {
             return Ok(served);
         }
         let input = self.library.info(&source.spec.dataset.name).ok_or_else(|| {
@@ -264,13 +283,13 @@ impl Models {
                 Weights::Checkpoint { sha256: checkpoint.sha256, bytes: checkpoint.bytes }
             }
         };
-        Ok(Source { spec: job.spec, version: job.model_version, job: id, weights })
+        Ok(Source { spec: job.spec, version: job.model_version, job: Some(id), weights })
     }
 
-    /// Equal weights of two jobs are two models: who answers is part of the answer.
-    fn recall(&self, sha256: &str, job: Uuid) -> Option<Arc<Served>> {
+    fn recall(&self, source: &Source) -> Option<Arc<Served>> {
+        let (Weights::Final { sha256 } | Weights::Checkpoint { sha256, .. }) = &source.weights;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|served| served.weights_sha256 == sha256 && served.job == job)?;
+        let place = kept.iter().position(|served| served.weights_sha256 == *sha256 && served.is_of(source))?;
         let served = kept.remove(place)?;
         kept.push_front(served.clone());
         Some(served)
@@ -279,7 +298,7 @@ impl Models {
     fn keep(&self, served: Arc<Served>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Of a job that still trains, only the newest checkpoint is of use.
-        kept.retain(|old| old.job != served.job);
+        kept.retain(|old| old.job.is_none() || old.job != served.job);
         kept.push_front(served);
         kept.truncate(KEPT);
     }

@@ -28,10 +28,10 @@ impl std::fmt::Display for DatasetUse {
     }
 }
 
-/// Whether a job names a dataset. A spec that cannot be read names none; the job cannot be trained either.
+/// Whether a spec names a dataset. One that cannot be read names none; its job cannot be trained either.
 macro_rules! names_dataset {
     () => {
-        "case when json_valid(jobs.spec) then json_extract(jobs.spec, '$.dataset.name') end = ?"
+        "case when json_valid(spec) then json_extract(spec, '$.dataset.name') end = ?"
     };
 }
 
@@ -54,9 +54,9 @@ impl Store {
             return Ok(Some(DatasetUse::Job(job)));
         }
         let model: Option<(String, u32)> = sqlx::query_as(concat!(
-            "select v.model, v.version from model_versions as v join jobs on jobs.id = v.job where ",
+            "select model, version from model_versions where ",
             names_dataset!(),
-            " order by v.seq limit 1"
+            " order by seq limit 1"
         ))
         .bind(name)
         .fetch_optional(&mut *tx)

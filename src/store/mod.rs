@@ -34,7 +34,7 @@ pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
 pub use jobs::{JobQuery, NewJob, Order, Page};
-pub use models::{ModelEntry, ModelVersion};
+pub use models::{ModelEntry, ModelVersion, NewVersion, Source};
 pub use open::Store;
 pub use queue::{Cancelled, Claim};
 pub use run::{Finish, News, RunKey};

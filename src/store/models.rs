@@ -8,10 +8,9 @@ use uuid::Uuid;
 use super::error::{Corrupt, StoreError};
 use super::moves::Head;
 use super::open::Store;
-use super::row::{document, spec, time};
-use crate::job::plan::PlanSummary;
+use super::row::{int, json, spec, time};
+use super::weights::{self, NewWeights};
 use crate::job::spec::TrainSpec;
-use crate::job::view::LastMetrics;
 
 /// A model with its versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,8 +31,10 @@ pub struct ModelVersion {
     pub name: String,
     /// The version, from 1.
     pub version: u32,
-    /// The job that trained it.
-    pub job: Uuid,
+    /// Where its weights are from.
+    pub source: Source,
+    /// The job that trained it; none if it was imported.
+    pub job: Option<Uuid>,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
     /// When it was made.
@@ -49,12 +50,35 @@ pub struct ModelVersion {
     pub spec: TrainSpec,
 }
 
+/// Where the weights of a version are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A job has trained them.
+    Job,
+    /// A client has brought them along.
+    Import,
+}
+
+/// A version to keep that no job has trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewVersion {
+    /// Tells the model, what the weights were trained on, and how to read them.
+    pub spec: TrainSpec,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Share of the test samples read right.
+    pub test_accuracy: Option<f64>,
+    /// The weights.
+    pub weights: NewWeights,
+}
+
 /// A query of versions; what follows says which.
 macro_rules! versions {
     ($which:literal) => {
         concat!(
-            "select v.model, v.version, v.job, v.weights_sha256, v.created_at, jobs.spec, jobs.plan, jobs.metrics
-             from model_versions as v join jobs on jobs.id = v.job ",
+            "select v.model, v.version, v.job, v.spec, v.parameters, v.test_accuracy, v.weights_sha256, v.created_at
+             from model_versions as v ",
             $which
         )
     };
@@ -70,19 +94,19 @@ impl Store {
             sqlx::query_as(versions!("order by max(v.seq) over (partition by v.model) desc, v.seq desc"))
                 .fetch_all(&self.readers)
                 .await?;
-        let mut models: Vec<ModelEntry> = Vec::new();
-        for row in rows {
-            let version = row.into_version()?;
-            match models.last_mut().filter(|model| model.name == version.name) {
-                Some(model) => model.versions.push(version),
-                None => models.push(ModelEntry {
-                    name: version.name.clone(),
-                    latest_version: version.version,
-                    versions: vec![version],
-                }),
-            }
-        }
-        Ok(models)
+        entries(rows)
+    }
+
+    /// A model with all its versions; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn model(&self, name: &str) -> Result<Option<ModelEntry>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(versions!("where v.model = ? order by v.seq desc"))
+            .bind(name)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(entries(rows)?.pop())
     }
 
     /// A version of a model, or its newest; `None` where there is none.
@@ -109,61 +133,128 @@ impl Store {
             sqlx::query_as(versions!("order by v.seq desc limit 1")).fetch_optional(&self.readers).await?;
         Ok(row.map(Row::into_version).transpose()?)
     }
+
+    /// Keeps weights that no job has trained as the next version of their model.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn import_version(&self, new: &NewVersion, at: Timestamp) -> Result<ModelVersion, StoreError> {
+        let mut tx = self.write().await?;
+        weights::keep(&mut tx, &new.weights).await?;
+        let model = new.spec.model_name();
+        let version = next_version(&mut tx, model).await?;
+        sqlx::query(
+            "insert into model_versions (model, version, spec, parameters, test_accuracy, weights_sha256, created_at)
+             values (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(model)
+        .bind(version)
+        .bind(json(&new.spec)?)
+        .bind(int(new.parameters as u64)?)
+        .bind(new.test_accuracy)
+        .bind(&new.weights.sha256)
+        .bind(at.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(ModelVersion {
+            name: model.into(),
+            version,
+            source: Source::Import,
+            job: None,
+            weights_sha256: new.weights.sha256.clone(),
+            created_at: at,
+            test_accuracy: new.test_accuracy,
+            parameters: new.parameters,
+            dataset: new.spec.dataset.name.clone(),
+            spec: new.spec.clone(),
+        })
+    }
+}
+
+/// Versions as models, each with its own in their order; those of a model stand together.
+fn entries(rows: Vec<Row>) -> Result<Vec<ModelEntry>, StoreError> {
+    let mut models: Vec<ModelEntry> = Vec::new();
+    for row in rows {
+        let version = row.into_version()?;
+        match models.last_mut().filter(|model| model.name == version.name) {
+            Some(model) => model.versions.push(version),
+            None => models.push(ModelEntry {
+                name: version.name.clone(),
+                latest_version: version.version,
+                versions: vec![version],
+            }),
+        }
+    }
+    Ok(models)
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
     model: String,
     version: u32,
-    job: Uuid,
+    job: Option<Uuid>,
+    spec: String,
+    #[sqlx(try_from = "i64")]
+    parameters: u64,
+    test_accuracy: Option<f64>,
     weights_sha256: String,
     created_at: String,
-    spec: String,
-    plan: String,
-    metrics: String,
 }
 
 impl Row {
     fn into_version(self) -> Result<ModelVersion, Corrupt> {
-        let job = self.job;
-        let spec = spec(&self.spec, &format!("spec of job {job}"))?;
-        let plan: PlanSummary = document(&self.plan, &format!("plan of job {job}"))?;
-        let metrics: LastMetrics = document(&self.metrics, &format!("metrics of job {job}"))?;
+        let what = |column: &str| format!("{column} of {}@{}", self.model, self.version);
+        let spec = spec(&self.spec, &what("spec"))?;
         Ok(ModelVersion {
-            created_at: time(&self.created_at, &format!("created_at of {}@{}", self.model, self.version))?,
+            created_at: time(&self.created_at, &what("created_at"))?,
             name: self.model,
             version: self.version,
-            job,
+            source: if self.job.is_some() { Source::Job } else { Source::Import },
+            job: self.job,
             weights_sha256: self.weights_sha256,
-            test_accuracy: metrics.test_accuracy,
-            parameters: plan.parameters,
+            test_accuracy: self.test_accuracy,
+            parameters: self.parameters as usize,
             dataset: spec.dataset.name.clone(),
             spec,
         })
     }
 }
 
+/// The number of a model's next version, which is then taken.
+async fn next_version(db: &mut SqliteConnection, model: &str) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar(
+        "insert into models (name, last_version) values (?, 1)
+         on conflict (name) do update set last_version = last_version + 1 returning last_version",
+    )
+    .bind(model)
+    .fetch_one(db)
+    .await?)
+}
+
 /// Makes weights the next version of their job's model, and returns its number.
+///
+/// The job's last figures must have been recorded. A plan that is damaged must not keep it from ending.
 pub(super) async fn add_version(
     db: &mut SqliteConnection,
     head: &Head,
     weights_sha256: &str,
     at: Timestamp,
 ) -> Result<u32, StoreError> {
-    let version: u32 = sqlx::query_scalar(
-        "insert into models (name, last_version) values (?, 1)
-         on conflict (name) do update set last_version = last_version + 1 returning last_version",
+    let version = next_version(db, &head.model).await?;
+    sqlx::query(
+        "insert into model_versions
+             (model, version, job, spec, parameters, test_accuracy, weights_sha256, created_at)
+         select model, ?, id, spec,
+                coalesce(case when json_valid(plan) then json_extract(plan, '$.parameters') end, 0),
+                json_extract(metrics, '$.test_accuracy'), ?, ?
+         from jobs where id = ?",
     )
-    .bind(&head.model)
-    .fetch_one(&mut *db)
+    .bind(version)
+    .bind(weights_sha256)
+    .bind(at.to_string())
+    .bind(head.id)
+    .execute(db)
     .await?;
-    sqlx::query("insert into model_versions (model, version, job, weights_sha256, created_at) values (?, ?, ?, ?, ?)")
-        .bind(&head.model)
-        .bind(version)
-        .bind(head.id)
-        .bind(weights_sha256)
-        .bind(at.to_string())
-        .execute(db)
-        .await?;
     Ok(version)
 }

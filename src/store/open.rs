@@ -13,7 +13,7 @@ use sqlx::{Connection as _, Sqlite, Transaction};
 
 use super::error::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The oldest SQLite that does not corrupt a database in WAL mode (its "WAL-reset bug").
 const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);

@@ -72,6 +72,9 @@ impl Site {
     }
 }
 
+/// A part of a form: its name, whether it is a file, and what it holds.
+pub(crate) type Part<'a> = (&'a str, bool, &'a [u8]);
+
 /// HTTP by short words.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -94,6 +97,22 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         read(self.request("POST", path).json(body).send().await.expect("an answer")).await
+    }
+
+    /// Sends a form (`multipart/form-data`), and returns status, `Location` and answer.
+    pub(crate) async fn post_form(&self, path: &str, parts: &[Part<'_>]) -> (StatusCode, Option<String>, Value) {
+        let mut body = Vec::new();
+        for (name, is_file, content) in parts {
+            let file = if *is_file { "; filename=\"f\"" } else { "" };
+            body.extend(format!("--B\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+            body.extend_from_slice(content);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--B--\r\n");
+        let request = self.request("POST", path).header("content-type", "multipart/form-data; boundary=B");
+        let response = request.body(body).send().await.expect("an answer");
+        let location = response.headers().get("location").map(|path| path.to_str().expect("text").to_owned());
+        (response.status(), location, response.json().await.expect("JSON"))
     }
 
     /// Submits a job and returns its id.

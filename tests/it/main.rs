@@ -11,6 +11,7 @@
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
+//! - `imports`: weights that were trained elsewhere
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
@@ -20,6 +21,7 @@ mod dashboard;
 mod faults;
 mod gradient_check;
 mod harness;
+mod imports;
 mod layering;
 mod main_job;
 mod recipes;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::harness::{Client, Site, quick_job};
+use crate::harness::{Client, Part, Site, quick_job};
 
 /// An array as NumPy writes it.
 fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -29,23 +29,9 @@ fn points() -> Vec<u8> {
     archive.finish().expect("an archive").into_inner()
 }
 
-/// A part of a form: its name, and whether it is a file.
-type Part<'a> = (&'a str, bool, &'a [u8]);
-
 /// Sends a form, and returns status, `Location` and answer.
 async fn upload(client: &Client, parts: &[Part<'_>]) -> (StatusCode, Option<String>, Value) {
-    let mut body = Vec::new();
-    for (name, is_file, content) in parts {
-        let file = if *is_file { "; filename=\"f\"" } else { "" };
-        body.extend(format!("--B\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
-        body.extend_from_slice(content);
-        body.extend(b"\r\n");
-    }
-    body.extend(b"--B--\r\n");
-    let request = client.request("POST", "/v1/datasets").header("content-type", "multipart/form-data; boundary=B");
-    let response = request.body(body).send().await.expect("an answer");
-    let location = response.headers().get("location").map(|path| path.to_str().expect("text").to_owned());
-    (response.status(), location, response.json().await.expect("JSON"))
+    client.post_form("/v1/datasets", parts).await
 }
 
 async fn delete(client: &Client, path: &str) -> (StatusCode, Value) {

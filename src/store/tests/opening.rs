@@ -111,3 +111,64 @@ async fn a_request_that_is_dropped_half_way_is_written_whole_or_not_at_all() {
     assert!(whole || after == before, "{after:?}");
     house.checkpoint_at(run, 20).await;
 }
+
+/// A database as dojang left it before models could be without a job.
+async fn before_imports(path: &std::path::Path, job: &NewJob) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
+    let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    super::super::open::MIGRATIONS.run_to(2, &old).await.unwrap();
+    let metrics = serde_json::to_string(&figures(100)).unwrap();
+    for sql in [
+        "insert into blobs (id, bytes) values (1, 1)",
+        "insert into chunks (blob, n, data) values (1, 0, x'07')",
+        "insert into models (name, last_version) values ('digits', 3)",
+    ] {
+        sqlx::query(sql).execute(&old).await.unwrap();
+    }
+    sqlx::query("insert into weights (sha256, blob) values (?, 1)").bind(sha256(&[7])).execute(&old).await.unwrap();
+    sqlx::query(
+        "insert into jobs (id, status, spec, plan, progress, metrics, model, model_version, weights_sha256,
+                           created_at, finished_at)
+         values (?, 'succeeded', ?, ?, '{}', ?, 'digits', 3, ?, ?, ?)",
+    )
+    .bind(job.id)
+    .bind(serde_json::to_string(&job.spec).unwrap())
+    .bind(serde_json::to_string(&job.plan).unwrap())
+    .bind(metrics)
+    .bind(sha256(&[7]))
+    .bind(at(0).to_string())
+    .bind(at(9).to_string())
+    .execute(&old)
+    .await
+    .unwrap();
+    sqlx::query(
+        "insert into model_versions (seq, model, version, job, weights_sha256, created_at)
+         values (5, 'digits', 3, ?, ?, ?)",
+    )
+    .bind(job.id)
+    .bind(sha256(&[7]))
+    .bind(at(9).to_string())
+    .execute(&old)
+    .await
+    .unwrap();
+    old.close().await;
+}
+
+#[tokio::test]
+async fn models_of_an_older_dojang_are_still_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dojang.db");
+    let job = new_job(&json!({"seed": 77}));
+    before_imports(&path, &job).await;
+    let store = Store::open(&path).await.unwrap();
+    let version = store.model_version("digits", Some(3)).await.unwrap().expect("the version");
+    assert_eq!((version.source, version.job), (Source::Job, Some(job.id)));
+    assert_eq!((version.parameters, version.test_accuracy), (39_760, Some(0.75)));
+    assert_eq!((&version.spec, version.created_at), (&job.spec, at(9)));
+    assert_eq!(store.weights(&version.weights_sha256).await.unwrap(), Some(vec![7]));
+    // And numbers go on where they were.
+    let weights = NewWeights { sha256: sha256(&[8]), bytes: vec![8] };
+    let new = NewVersion { spec: job.spec, parameters: 1, test_accuracy: None, weights };
+    assert_eq!(store.import_version(&new, at(20)).await.unwrap().version, 4);
+    assert_eq!(store.newest_model().await.unwrap().map(|newest| newest.version), Some(4));
+}

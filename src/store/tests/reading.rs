@@ -132,7 +132,13 @@ async fn versions_count_up_for_each_model() {
     let models = house.models().await.unwrap();
     let shape: Vec<_> = models
         .iter()
-        .map(|m| (m.name.as_str(), m.latest_version, m.versions.iter().map(|v| (v.version, v.job)).collect::<Vec<_>>()))
+        .map(|m| {
+            (
+                m.name.as_str(),
+                m.latest_version,
+                m.versions.iter().map(|v| (v.version, v.job.unwrap())).collect::<Vec<_>>(),
+            )
+        })
         .collect();
     let a = vec![(3, jobs[3]), (2, jobs[2]), (1, jobs[0])];
     assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "that with the newest version first");
@@ -141,7 +147,7 @@ async fn versions_count_up_for_each_model() {
     let newest = house.newest_model().await.unwrap().unwrap();
     assert_eq!(version("a", None).await.as_ref(), Some(&newest));
     assert_eq!(version("a", Some(3)).await.as_ref(), Some(&newest));
-    assert_eq!(version("a", Some(1)).await.map(|v| v.job), Some(jobs[0]));
+    assert_eq!(version("a", Some(1)).await.map(|v| v.job), Some(Some(jobs[0])));
     for (name, number) in [("a", Some(4)), ("a", Some(0)), ("c", None)] {
         assert_eq!(version(name, number).await, None);
     }
@@ -172,6 +178,34 @@ async fn a_dataset_is_needed_by_jobs_that_wait_or_run_and_by_models() {
     house.succeed(run, bytes(1, 10)).await;
     let model = DatasetUse::Model { name: "digits".into(), version: 1 };
     assert_eq!(house.dataset_use("digits").await.unwrap(), Some(model));
-    house.sql("update jobs set spec = '{'").await;
+    house.sql("update model_versions set spec = '{'").await;
     assert_eq!(house.dataset_use("digits").await.unwrap(), None, "and a damaged spec is no reason to fail");
+}
+
+#[tokio::test]
+async fn weights_that_no_job_has_trained_are_versions_too() {
+    let house = House::new().await;
+    let run = house.running().await;
+    house.succeed(run, vec![1]).await;
+    let spec = new_job(&json!({"model": "digits"})).spec;
+    let weights = NewWeights { sha256: sha256(&[2]), bytes: vec![2] };
+    let new = NewVersion { spec, parameters: 39_760, test_accuracy: Some(0.1 + 0.2), weights };
+    let version = house.import_version(&new, at(20)).await.unwrap();
+    assert_eq!((version.version, version.source, version.job), (2, Source::Import, None));
+    // The same weights once more, of which nothing is known.
+    let again = house.import_version(&NewVersion { test_accuracy: None, ..new.clone() }, at(20)).await.unwrap();
+    assert_eq!((again.version, again.test_accuracy), (3, None));
+    assert_eq!(house.count("select count(*) from weights").await, 2);
+
+    let house = house.reopen().await;
+    let model = house.model("digits").await.unwrap().unwrap();
+    assert_eq!((model.latest_version, &model.versions[..2]), (3, &[again, version.clone()][..]));
+    assert_eq!((model.versions[2].source, model.versions[2].job), (Source::Job, Some(run.job)));
+    assert_eq!(house.models().await.unwrap(), [model]);
+    assert_eq!(house.model_version("digits", Some(2)).await.unwrap(), Some(version));
+    assert_eq!(house.weights(&sha256(&[2])).await.unwrap(), Some(vec![2]));
+    assert_eq!(house.model("none").await.unwrap(), None);
+    house.sql("delete from model_versions where job is not null").await;
+    let needed = DatasetUse::Model { name: "digits".into(), version: 2 };
+    assert_eq!(house.dataset_use("digits").await.unwrap(), Some(needed), "its input's shape is the dataset's");
 }
