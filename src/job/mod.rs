@@ -18,3 +18,6 @@ pub mod recipes;
 pub mod spec;
 pub mod status;
 pub mod view;
+
+#[cfg(test)]
+mod wrong_spec_tests;

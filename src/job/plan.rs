@@ -6,8 +6,9 @@ use crate::data::DatasetInfo;
 use crate::engine::augment::ImageShape;
 use crate::engine::layer::LayerSpec;
 use crate::engine::network::{LayerSummary, Network};
+use crate::engine::schedule::ScheduleSpec;
 use crate::engine::shape::Shape;
-use crate::engine::train::pace::{metrics_stride, split, total_epochs, total_steps};
+use crate::engine::train::pace::{metrics_stride, split, steps_per_epoch, total_epochs, total_steps};
 use crate::engine::train::{Settings, peak_bytes};
 
 /// What a plan is made against.
@@ -90,10 +91,10 @@ impl Plan {
         let train_samples = spec.dataset.train_limit.unwrap_or(dataset.train_samples).min(dataset.train_samples);
         let test_samples = spec.dataset.test_limit.unwrap_or(dataset.test_samples).min(dataset.test_samples);
         let (mut peak_memory, classes) = (0, dataset.classes);
-        faults.extend(training_faults(&spec, &dataset.input));
+        faults.extend(training_faults(&spec, &dataset.input, train_samples));
         if let Some(network) = &network {
             faults.extend(batch_fault(network, &spec));
-            faults.extend(output_fault(network, dataset, &spec));
+            faults.extend(output_fault(network, dataset, &spec).or_else(|| nothing_to_learn(network)));
             let training = peak_bytes(network, &settings, train_samples);
             let peak = training
                 .zip(dataset.memory_bytes())
@@ -181,8 +182,12 @@ impl Plan {
 }
 
 /// What of the training does not fit the rest of the spec.
-fn training_faults(spec: &TrainSpec, input: &Shape) -> Vec<Fault> {
+fn training_faults(spec: &TrainSpec, input: &Shape, samples: usize) -> Vec<Fault> {
     let (mut faults, root) = (vec![], Pointer::root());
+    if spec.dataset.validation_fraction > 0.0 && samples < 2 {
+        let detail = "of one sample none can be held out; take 0, or more samples";
+        faults.push(root.at("dataset").at("validation_fraction").fault(detail));
+    }
     if spec.early_stopping.is_some() && spec.dataset.validation_fraction == 0.0 {
         let detail = "nothing is held out to stop by; give dataset.validation_fraction, such as 0.1";
         faults.push(root.at("early_stopping").fault(detail));
@@ -197,7 +202,32 @@ fn training_faults(spec: &TrainSpec, input: &Shape) -> Vec<Fault> {
             }
         }
     }
+    faults.extend(warmup_fault(spec, samples));
     faults
+}
+
+/// A warm-up as long as the training would never let it begin.
+fn warmup_fault(spec: &TrainSpec, samples: usize) -> Option<Fault> {
+    let Some(ScheduleSpec::Cosine(cosine)) = &spec.schedule else { return None };
+    let settings = spec.settings();
+    let warmup = cosine.warmup_epochs.saturating_mul(steps_per_epoch(&settings, samples));
+    (warmup >= total_steps(&settings, samples)).then(|| {
+        let detail = format!(
+            "a warm-up of {} epochs takes the whole training, which has {}",
+            cosine.warmup_epochs,
+            total_epochs(&settings, samples),
+        );
+        Pointer::root().at("schedule").at("warmup_epochs").fault(detail)
+    })
+}
+
+/// Without parameters there is nothing that a training could change.
+fn nothing_to_learn(network: &Network) -> Option<Fault> {
+    (network.parameter_count() == 0).then(|| {
+        Pointer::root()
+            .at("network")
+            .fault("no layer has parameters, so there is nothing to learn; add an affine layer")
+    })
 }
 
 /// A batch of one has no variance to normalise a row of values by.

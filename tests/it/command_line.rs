@@ -20,7 +20,13 @@ fn help_names_every_command_and_wrong_usage_is_told() {
         assert!(text(&help.stdout).contains(command), "{command}");
         assert_eq!(dojang(&[command, "--help"]).status.code(), Some(0));
     }
-    for wrong in [&["serv"][..], &["serve", "--listen", "x"], &["serve", "--slots", "0"], &["train"]] {
+    for wrong in [
+        &["serv"][..],
+        &["serve", "--listen", "x"],
+        &["serve", "--slots", "0"],
+        &["train"],
+        &["train", "x.json", "--recipe", "x"],
+    ] {
         let output = dojang(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty());
@@ -54,6 +60,15 @@ async fn train_submits_watches_and_saves_the_weights() {
     let bytes = std::fs::read(&weights).expect("the weights");
     assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok());
 
+    // A recipe, and one that there is not.
+    for (recipe, code, word) in [("two_layer_net", 0, "Two-layer net"), ("two_layer_nte", 1, "did you mean")] {
+        let arguments = ["train", "--recipe", recipe, "--server", &site.base].map(str::to_owned);
+        let run = move || dojang(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = tokio::task::spawn_blocking(run).await.expect("no panic");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
+    }
+
     // A wrong spec: every fault with its pointer, and nothing submitted.
     std::fs::write(&spec, "{\n  \"dataset\": {\"name\": \"mnits\"},\n  \"network\": [\"relu\"]\n}").expect("a file");
     let arguments = ["train".to_owned(), spec.to_string_lossy().into_owned(), "--server".into(), site.base.clone()];
@@ -62,6 +77,6 @@ async fn train_submits_watches_and_saves_the_weights() {
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
     assert!(message.contains("dataset/name") && message.contains("mnist"), "{message}");
-    assert_eq!(site.client.get("/v1/jobs").await.1["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(site.client.get("/v1/jobs").await.1["data"].as_array().map(Vec::len), Some(2));
     site.stop().await;
 }

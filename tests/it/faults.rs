@@ -86,6 +86,36 @@ async fn a_wrong_spec_names_every_fault_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_trained_is_a_problem_wherever_a_spec_is_taken() {
+    let site = Site::start().await;
+    for (member, value, pointer) in [
+        ("epohcs", json!(3), "#/epohcs"),
+        ("network", json!([]), "#/network"),
+        ("network", json!([{"type": "conv2d", "filters": 3, "kernel": 29}]), "#/network/0/kernel"),
+        ("network", json!([{"type": "affine", "units": 10}, {"type": "max_pool2d"}]), "#/network/1"),
+        ("network", json!([{"type": "affine", "units": 10}, "softmax"]), "#/network/1"),
+        ("network", json!([{"type": "affine", "units": 1 << 20}, {"type": "affine", "units": 1 << 20}]), "#/network/1"),
+        ("steps", json!(5), "#/steps"),
+        ("early_stopping", json!({}), "#/early_stopping"),
+        ("schedule", json!({"type": "cosine", "warmup_epochs": 12}), "#/schedule/warmup_epochs"),
+        ("recipe", json!("two_layer"), "#/recipe"),
+    ] {
+        let mut spec = quick_job();
+        spec[member] = value;
+        for (path, body, place) in [
+            ("/v1/jobs", spec.clone(), pointer.to_owned()),
+            ("/v1/gradient-check", spec.clone(), pointer.to_owned()),
+            ("/v1/gradient-check", json!({"spec": spec}), pointer.replacen('#', "#/spec", 1)),
+        ] {
+            let (status, problem) = send(&site, "POST", path, None, body.to_string().into_bytes()).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(place)), "{path} {body}: {problem}");
+        }
+    }
+    assert_eq!(site.client.get("/v1/jobs").await.1["data"], json!([]));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_images_are_told_where_they_are_wrong() {
     let site = Site::start().await;
     let id = site.client.submit(&quick_job()).await;
