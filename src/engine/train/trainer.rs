@@ -298,6 +298,10 @@ impl<'a> Trainer<'a> {
         task: impl Fn(usize, &[f32], &[u16]) -> T + Sync,
     ) -> Vec<T> {
         let (n, rows) = (indices.map_or(samples.len(), <[u32]>::len), self.sizes.rows);
+        if n == 0 {
+            // Not even the memory of a pass is wanted.
+            return vec![];
+        }
         let passes = (0..n.div_ceil(rows)).into_par_iter();
         let pass = |(memory, labels): &mut (Vec<f32>, Vec<u16>), pass: usize| {
             let range = pass * rows..((pass + 1) * rows).min(n);
