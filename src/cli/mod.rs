@@ -37,6 +37,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::engine::processor;
 use error::{CliError, Ended};
 use out::{Paint, say};
 
@@ -46,6 +47,8 @@ Examples:
   dojang serve                      run the server, dashboard at http://127.0.0.1:8080
   dojang train spec.json            submit a job and watch it
   dojang predict digit.png          ask the newest model";
+
+const WRONG_USAGE: u8 = 2;
 
 /// Training as a service: submit a job, watch the network learn on the CPU, predict over HTTP
 #[derive(Debug, Parser)]
@@ -69,6 +72,10 @@ enum Command {
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = processor::check() {
+        fail(&CliError::Other(error));
+        return ExitCode::from(WRONG_USAGE);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Other(format!("cannot start: {error}"))),

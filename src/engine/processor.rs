@@ -77,14 +77,28 @@ pub fn check() -> Result<&'static str, String> {
     Path::named().map(Path::name)
 }
 
-/// Runs a loop compiled for the widest vectors that the processor has.
+/// Loops that gain from wide vectors: a closure, or a struct where the loops are too many for the compiler to inline a
+/// closure by itself.
+pub(super) trait Task {
+    /// Runs the loops; to be marked `#[inline(always)]`, and all that it calls in its loops: only what is inlined is
+    /// compiled anew, and closures within it are not.
+    fn run(self);
+}
+
+impl<F: FnOnce()> Task for F {
+    #[inline(always)]
+    fn run(self) {
+        self();
+    }
+}
+
+/// Runs a task compiled for the widest vectors that the processor has.
 ///
-/// The task must be small enough to be inlined: only then are its loops compiled anew. Vectors of any width give the same
-/// bits, since the compiler neither reorders sums nor fuses products by itself.
+/// Vectors of any width give the same bits, since the compiler neither reorders sums nor fuses products by itself.
 #[inline(always)]
-pub(super) fn wide<R>(task: impl FnOnce() -> R) -> R {
+pub(super) fn wide(task: impl Task) {
     match Path::chosen() {
-        Path::Portable => task(),
+        Path::Portable => task.run(),
         // SAFETY: the path is chosen only where the processor has its instructions.
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => unsafe { avx2(task) },
@@ -96,14 +110,49 @@ pub(super) fn wide<R>(task: impl FnOnce() -> R) -> R {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn avx2<R>(task: impl FnOnce() -> R) -> R {
-    task()
+unsafe fn avx2(task: impl Task) {
+    task.run();
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avx512f,avx512vl,avx512bw,avx512dq")]
-unsafe fn avx512<R>(task: impl FnOnce() -> R) -> R {
-    task()
+unsafe fn avx512(task: impl Task) {
+    task.run();
+}
+
+/// Runs `task` for each block of channels `c..c + W` that together are channels `0..n`: blocks of 16, then smaller ones,
+/// since a loop over a few dozen channels is not vectorised well otherwise.
+macro_rules! blocks {
+    ($n:expr, |$c:ident, $W:ident| $task:expr) => {{
+        let (n, mut $c) = ($n, 0);
+        macro_rules! of {
+            ($size:literal) => {
+                while $c + $size <= n {
+                    const $W: usize = $size;
+                    $task;
+                    $c += $size;
+                }
+            };
+        }
+        of!(16);
+        of!(8);
+        of!(4);
+        of!(2);
+        of!(1);
+    }};
+}
+pub(super) use blocks;
+
+/// The `W` values from `at` on.
+#[inline(always)]
+pub(super) fn block<const W: usize>(values: &[f32], at: usize) -> &[f32; W] {
+    values[at..].first_chunk().expect("the caller has checked the length")
+}
+
+/// The `W` values from `at` on.
+#[inline(always)]
+pub(super) fn block_mut<const W: usize>(values: &mut [f32], at: usize) -> &mut [f32; W] {
+    values[at..].first_chunk_mut().expect("the caller has checked the length")
 }
 
 /// Adds every row of `rows` to `sum`, in order.

@@ -34,6 +34,18 @@ fn help_names_every_command_and_wrong_usage_is_told() {
 }
 
 #[test]
+fn kernels_that_are_none_are_wrong_usage() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dojang"));
+    let output = command.args(["data", "--help"]).env("DOJANG_KERNELS", "mmx").output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(0), "help needs no kernels");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dojang"));
+    let output = command.args(["data", "list"]).env("DOJANG_KERNELS", "mmx").output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(message.contains("DOJANG_KERNELS=mmx") && message.contains("portable"), "{message}");
+}
+
+#[test]
 fn an_unreachable_server_is_an_error_not_a_panic() {
     // Port 9 of loopback: nobody listens there.
     let output = dojang(&["watch", "01890000-0000-7000-8000-000000000000", "--server", "http://127.0.0.1:9"]);

@@ -3,14 +3,16 @@
 //!
 //! Backward: `dy` goes to the window's first largest value, the others get nothing.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
-use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Reference};
+use super::{Backward, Context, Layer, LayerError, LayerKind, Reference};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::processor::wide;
+use crate::engine::processor::{Task, block, block_mut, blocks, wide};
 
 /// Spec of a maximum pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,36 +60,143 @@ struct MaxPool2dLayer {
 }
 
 impl MaxPool2dLayer {
-    /// Calls `visit` with the place of every output pixel of a sample, and of every pixel in its window, in that order.
+    /// The window of output pixel `(i, j)`.
     #[inline(always)]
-    fn visit(&self, mut visit: impl FnMut(usize, Place)) {
-        let ([channels, _, width], [oh, ow]) = (self.window.image, self.window.output);
-        for i in 0..oh {
-            for j in 0..ow {
-                let output = (i * ow + j) * channels;
-                let mut first = true;
-                for row in self.window.within(0, i) {
-                    for column in self.window.within(1, j) {
-                        visit(output, Place { input: (row * width + column) * channels, first });
-                        first = false;
-                    }
-                }
-            }
-        }
+    fn pixels(&self, i: usize, j: usize) -> Pixels {
+        let [channels, _, width] = self.window.image;
+        let (rows, columns) = (self.window.within(0, i), self.window.within(1, j));
+        let first = (rows.start * width + columns.start) * channels;
+        Pixels { first, rows: rows.len(), columns: columns.len(), row: width * channels, channels }
+    }
+
+    /// Where the channels of output pixel `(i, j)` lie.
+    #[inline(always)]
+    fn place(&self, i: usize, j: usize) -> Range<usize> {
+        let channels = self.window.image[0];
+        let first = (i * self.window.output[1] + j) * channels;
+        first..first + channels
     }
 
     fn widths(&self) -> (usize, usize) {
         let ([c, h, w], [oh, ow]) = (self.window.image, self.window.output);
         (c * h * w, c * oh * ow)
     }
+
+    /// Whether every pixel is in one window.
+    fn tiles(&self) -> bool {
+        let Window { image: [_, height, width], kernel, stride, output: [oh, ow], .. } = self.window;
+        kernel == stride && self.window.is_unpadded() && [oh * kernel[0], ow * kernel[1]] == [height, width]
+    }
 }
 
-/// A pixel of a window.
-struct Place {
-    /// Where its channels begin.
-    input: usize,
-    /// Whether it is the window's first.
-    first: bool,
+/// The part of a window that lies within the image.
+#[derive(Debug, Clone, Copy)]
+struct Pixels {
+    /// Where the channels of its first pixel begin.
+    first: usize,
+    rows: usize,
+    columns: usize,
+    /// Distance of two rows.
+    row: usize,
+    channels: usize,
+}
+
+impl Pixels {
+    /// The same pixels from their channel `c` on.
+    fn skip(self, c: usize) -> Self {
+        Self { first: self.first + c, ..self }
+    }
+
+    /// Where the channels of a pixel begin.
+    #[inline(always)]
+    fn at(self, row: usize, column: usize) -> usize {
+        self.first + row * self.row + column * self.channels
+    }
+
+    /// The largest values of `W` channels.
+    #[inline(always)]
+    fn largest<const W: usize>(self, x: &[f32], y: &mut [f32; W]) {
+        *y = *block(x, self.first);
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                for (y, &x) in y.iter_mut().zip(block::<W>(x, self.at(row, column))) {
+                    // What is not a number must reach the loss.
+                    *y = if x > *y || x.is_nan() { x } else { *y };
+                }
+            }
+        }
+    }
+
+    /// Hands the gradients of `W` channels to the first pixels that have the largest values.
+    #[inline(always)]
+    fn hand_out<const W: usize, const ADD: bool>(self, x: &[f32], y: &[f32; W], dy: &[f32; W], dx: &mut [f32]) {
+        // What has not found its place yet.
+        let mut rest = *dy;
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let at = self.at(row, column);
+                let (x, dx) = (block::<W>(x, at), block_mut::<W>(dx, at));
+                for lane in 0..W {
+                    let here = x[lane] == y[lane];
+                    let part = if here { rest[lane] } else { 0.0 };
+                    dx[lane] = if ADD { dx[lane] + part } else { part };
+                    rest[lane] = if here { 0.0 } else { rest[lane] };
+                }
+            }
+        }
+    }
+}
+
+/// The way of a sample forward.
+struct Forward<'a> {
+    pool: &'a MaxPool2dLayer,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Task for Forward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let [oh, ow] = self.pool.window.output;
+        for i in 0..oh {
+            for j in 0..ow {
+                let (pixels, y) = (self.pool.pixels(i, j), &mut self.y[self.pool.place(i, j)]);
+                blocks!(pixels.channels, |c, W| pixels.skip(c).largest::<W>(self.x, block_mut(y, c)));
+            }
+        }
+    }
+}
+
+/// And back.
+struct Backprop<'a> {
+    pool: &'a MaxPool2dLayer,
+    tiles: bool,
+    x: &'a [f32],
+    y: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Task for Backprop<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { pool, tiles, x, dx, .. } = self;
+        let [oh, ow] = pool.window.output;
+        for i in 0..oh {
+            for j in 0..ow {
+                let (pixels, place) = (pool.pixels(i, j), pool.place(i, j));
+                let (y, dy) = (&self.y[place.clone()], &self.dy[place]);
+                blocks!(pixels.channels, |c, W| {
+                    let (pixels, y, dy) = (pixels.skip(c), block(y, c), block(dy, c));
+                    if tiles {
+                        pixels.hand_out::<W, false>(x, y, dy, dx);
+                    } else {
+                        pixels.hand_out::<W, true>(x, y, dy, dx);
+                    }
+                });
+            }
+        }
+    }
 }
 
 impl Layer for MaxPool2dLayer {
@@ -99,64 +208,32 @@ impl Layer for MaxPool2dLayer {
         self.widths().1.saturating_mul(self.window.kernel.iter().product())
     }
 
-    /// For a pixel's gradient that has not found its place yet.
-    fn memory(&self) -> Memory {
-        Memory { scratch: self.window.image[0], ..Memory::default() }
-    }
-
     fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
-        let (channels, (inputs, outputs)) = (self.window.image[0], self.widths());
+        let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            wide(|| {
-                self.visit(|output, place| {
-                    let (y, x) = (&mut y[output..][..channels], &x[place.input..][..channels]);
-                    if place.first {
-                        y.copy_from_slice(x);
-                        return;
-                    }
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        // What is not a number must reach the loss.
-                        *y = if x > *y || x.is_nan() { x } else { *y };
-                    }
-                });
-            });
+            wide(Forward { pool: self, x, y });
         }
     }
 
-    fn backward(&self, _at: &Context<'_>, scratch: &mut [f32], Backward { x, y, dy, dx }: Backward<'_>) {
-        let (channels, (inputs, outputs)) = (self.window.image[0], self.widths());
-        let rest = &mut scratch[..channels];
-        dx.fill(0.0);
+    fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], Backward { x, y, dy, dx }: Backward<'_>) {
+        let (tiles, (inputs, outputs)) = (self.tiles(), self.widths());
+        if !tiles {
+            dx.fill(0.0);
+        }
         let samples = x.chunks_exact(inputs).zip(dx.chunks_exact_mut(inputs));
         for ((x, dx), (y, dy)) in samples.zip(y.chunks_exact(outputs).zip(dy.chunks_exact(outputs))) {
-            wide(|| {
-                self.visit(|output, place| {
-                    if place.first {
-                        rest.copy_from_slice(&dy[output..][..channels]);
-                    }
-                    let (y, x) = (&y[output..][..channels], &x[place.input..][..channels]);
-                    let dx = &mut dx[place.input..][..channels];
-                    for ((dx, rest), (x, y)) in dx.iter_mut().zip(&mut *rest).zip(x.iter().zip(y)) {
-                        let here = x == y;
-                        *dx += if here { *rest } else { 0.0 };
-                        *rest = if here { 0.0 } else { *rest };
-                    }
-                });
-            });
+            wide(Backprop { pool: self, tiles, x, y, dy, dx });
         }
     }
 
     fn reference(&self, _at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
-        let channels = self.window.image[0];
-        let mut y = Array2::from_elem((x.nrows(), self.widths().1), f64::NEG_INFINITY);
-        for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
-            self.visit(|output, place| {
-                for c in 0..channels {
-                    y[output + c] = y[output + c].max(x[place.input + c]);
-                }
-            });
-        }
-        y
+        let ([channels, _, width], [oh, ow]) = (self.window.image, self.window.output);
+        Array2::from_shape_fn((x.nrows(), oh * ow * channels), |(n, output)| {
+            let (pixel, c) = (output / channels, output % channels);
+            let (rows, columns) = (self.window.within(0, pixel / ow), self.window.within(1, pixel % ow));
+            let window = rows.flat_map(|row| columns.clone().map(move |column| (row * width + column) * channels + c));
+            window.map(|at| x[[n, at]]).fold(f64::NEG_INFINITY, f64::max)
+        })
     }
 }
 
