@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::Role;
-use super::network::Network;
+use super::network::{Network, Shown};
 use super::shape::Shape;
 use super::step::Workspace;
 
@@ -118,32 +118,33 @@ pub(super) fn look(
     after: &[f32],
     (step, epoch): (u64, u64),
 ) -> Diagnostics {
-    let summary = network.summary();
-    let layers = (0..network.depth()).filter_map(|index| {
-        let spec = network.spec_index(index)?;
-        let (values, dead_share) = activations(network, work, index + 1);
-        Some(LayerLook {
-            layer: spec,
-            name: summary[spec].name.clone(),
+    let layers = network.shown().iter().enumerate().map(|(layer, shown)| {
+        let (values, dead_share) = activations(network, work, shown);
+        LayerLook {
+            layer,
+            name: shown.summary.name.clone(),
             activations: Histogram::of(&values),
             dead_share,
-            parameters: tensors(network, work, before, after, index),
-        })
+            parameters: shown.node.map_or_else(Vec::new, |node| tensors(network, work, before, after, node)),
+        }
     });
     Diagnostics { step, epoch, layers: layers.collect(), filters: filters(network, after) }
 }
 
-/// Some values of a level, and the share of its places that are zero in all rows.
-fn activations(network: &Network, work: &Workspace, level: usize) -> (Vec<f32>, f64) {
-    let width = network.width(level);
+/// Some outputs of a layer, and the share of its places that are zero in all rows.
+fn activations(network: &Network, work: &Workspace, shown: &Shown) -> (Vec<f32>, f64) {
+    let width = network.width(shown.level);
     let (mut values, mut alive) = (Vec::new(), vec![false; width]);
-    for shard in work.level(level) {
+    for shard in work.level(shown.level) {
         values.extend_from_slice(&shard[..shard.len().min(VALUES.saturating_sub(values.len()))]);
         for row in shard.chunks_exact(width) {
             for (alive, value) in alive.iter_mut().zip(row) {
-                *alive |= *value != 0.0;
+                *alive |= if shown.rectified { *value > 0.0 } else { *value != 0.0 };
             }
         }
+    }
+    if shown.rectified {
+        values.iter_mut().for_each(|value| *value = value.max(0.0));
     }
     let dead = alive.iter().filter(|alive| !**alive).count();
     (values, dead as f64 / width as f64)

@@ -22,6 +22,8 @@ const MAX_PARAMETERS: usize = 1 << 32;
 #[derive(Debug)]
 pub struct Network {
     input: Form,
+    /// The spec's layers.
+    shown: Vec<Shown>,
     nodes: Vec<Node>,
     segments: Vec<Segment>,
     tensors: Vec<Tensor>,
@@ -35,12 +37,23 @@ pub struct Network {
 struct Node {
     /// The spec's layer; `None` for what the network put there itself.
     spec: Option<usize>,
-    name: &'static str,
     layer: Box<dyn Layer>,
     /// Its parameters.
     range: Range<usize>,
     /// The same, prepared.
     prepared: Range<usize>,
+}
+
+/// A layer of the spec, and where its outputs are found.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) summary: LayerSummary,
+    /// The level of its outputs: 0 is the network's input, then each layer's output.
+    pub(super) level: usize,
+    /// Whether they still have to be rectified: for a ReLU that the pool after it has taken in.
+    pub(super) rectified: bool,
+    /// The layer that works it out, if it is not that pool.
+    pub(super) node: Option<usize>,
 }
 
 /// One named parameter tensor and its place in the flat buffer.
@@ -103,6 +116,7 @@ impl Network {
     pub fn build(input: &Shape, specs: &[LayerSpec]) -> Result<Self, NetworkError> {
         let mut network = Self {
             input: Form::planar(input.clone()),
+            shown: vec![],
             nodes: vec![],
             segments: vec![],
             tensors: vec![],
@@ -118,22 +132,36 @@ impl Network {
             if let Some(image) =
                 network.form().as_image().filter(|_| network.form().is_planar_image() && spec.wants_interleaved())
             {
-                network.push(None, "reorder", Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
+                network.push(None, Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
             }
-            let layer = spec.build(network.form()).map_err(fault)?;
-            network.push(Some(index), spec.name(), layer).ok_or_else(too_large)?;
+            if let (LayerSpec::Relu(_), Some(LayerSpec::MaxPool2d(_))) = (spec, specs.get(index + 1)) {
+                let summary =
+                    LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters: 0 };
+                network.shown.push(Shown { summary, level: network.nodes.len(), rectified: true, node: None });
+                continue;
+            }
+            let layer = match spec {
+                LayerSpec::MaxPool2d(pool) if network.shown.last().is_some_and(|shown| shown.rectified) => {
+                    pool.rectified(network.form())
+                }
+                _ => spec.build(network.form()),
+            };
+            network.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
+            let (node, parameters) = (network.nodes.len() - 1, network.nodes.last().map_or(0, |node| node.range.len()));
+            let summary = LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters };
+            network.shown.push(Shown { summary, level: node + 1, rectified: false, node: Some(node) });
         }
         if let Some(image) = network.form().interleaved() {
             let planar = Reorder::planar(network.form(), image);
             // As large as the level before it, which has been counted.
-            network.push(None, "reorder", Box::new(planar));
+            network.push(None, Box::new(planar));
         }
         network.segments = segments(&network);
         Ok(network)
     }
 
     /// Appends a layer; `None` where its size overflows.
-    fn push(&mut self, spec: Option<usize>, name: &'static str, layer: Box<dyn Layer>) -> Option<()> {
+    fn push(&mut self, spec: Option<usize>, layer: Box<dyn Layer>) -> Option<()> {
         let (start, index) = (self.len, self.nodes.len());
         layer.output().shape().checked_len()?;
         let number = 1 + self.nodes.iter().filter(|node| !node.range.is_empty()).count();
@@ -152,7 +180,7 @@ impl Network {
         self.flops = self.flops.checked_add(layer.flops())?;
         let prepared = self.prepared;
         self.prepared = prepared.checked_add(layer.memory().prepared)?;
-        self.nodes.push(Node { spec, name, layer, range: start..self.len, prepared: prepared..self.prepared });
+        self.nodes.push(Node { spec, layer, range: start..self.len, prepared: prepared..self.prepared });
         if self.len > MAX_PARAMETERS {
             return None;
         }
@@ -191,12 +219,12 @@ impl Network {
 
     /// The layers as a reader of a plan sees them.
     pub fn summary(&self) -> Vec<LayerSummary> {
-        let describe = |node: &Node| LayerSummary {
-            name: node.name.into(),
-            output: node.layer.output().shape().clone(),
-            parameters: node.range.len(),
-        };
-        self.nodes.iter().filter(|node| node.spec.is_some()).map(describe).collect()
+        self.shown.iter().map(|shown| shown.summary.clone()).collect()
+    }
+
+    /// The spec's layers, and where to look for them.
+    pub(super) fn shown(&self) -> &[Shown] {
+        &self.shown
     }
 
     /// Floating-point operations of one sample's forward pass, about.
@@ -236,11 +264,6 @@ impl Network {
 
     pub(super) fn layer(&self, index: usize) -> &dyn Layer {
         self.nodes[index].layer.as_ref()
-    }
-
-    /// The spec's index of a layer; `None` for what the network put there itself.
-    pub(super) fn spec_index(&self, index: usize) -> Option<usize> {
-        self.nodes[index].spec
     }
 
     /// The spec's index of the layer that a tensor belongs to.

@@ -120,11 +120,18 @@ unsafe fn avx512(task: impl Task) {
     task.run();
 }
 
-/// Runs `task` for each block of channels `c..c + W` that together are channels `0..n`: blocks of 16, then smaller ones,
-/// since a loop over a few dozen channels is not vectorised well otherwise.
+/// Runs `task` for blocks of channels `c..c + W` that together are channels `0..n`: blocks of 16, then smaller ones, since
+/// a loop over a few dozen channels is not vectorised well otherwise. With `overlapping`, which a task must bear that
+/// does some channels twice, the last 16 are one block.
 macro_rules! blocks {
-    ($n:expr, |$c:ident, $W:ident| $task:expr) => {{
-        let (n, mut $c) = ($n, 0);
+    ($n:expr, |$c:ident, $W:ident| $task:expr) => {
+        blocks!(false, $n, |$c, $W| $task)
+    };
+    (overlapping $n:expr, |$c:ident, $W:ident| $task:expr) => {
+        blocks!(true, $n, |$c, $W| $task)
+    };
+    ($overlapping:literal, $n:expr, |$c:ident, $W:ident| $task:expr) => {{
+        let (n, mut $c): (usize, usize) = ($n, 0);
         macro_rules! of {
             ($size:literal) => {
                 while $c + $size <= n {
@@ -135,6 +142,10 @@ macro_rules! blocks {
             };
         }
         of!(16);
+        if $overlapping && n > 16 && $c < n {
+            $c = n - 16;
+            of!(16);
+        }
         of!(8);
         of!(4);
         of!(2);
@@ -157,11 +168,38 @@ pub(super) fn block_mut<const W: usize>(values: &mut [f32], at: usize) -> &mut [
 
 /// Adds every row of `rows` to `sum`, in order.
 pub(super) fn add_rows(rows: &[f32], sum: &mut [f32]) {
-    wide(|| {
-        for row in rows.chunks_exact(sum.len()) {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += value;
+    wide(AddRows { rows, sum });
+}
+
+struct AddRows<'a> {
+    rows: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Task for AddRows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        /// Values of a row that make a plain loop worth its while.
+        const LONG: usize = 256;
+        let Self { rows, sum } = self;
+        let width = sum.len();
+        if width >= LONG {
+            for row in rows.chunks_exact(width) {
+                for (sum, value) in sum.iter_mut().zip(row) {
+                    *sum += value;
+                }
             }
+            return;
         }
-    });
+        blocks!(width, |c, W| {
+            let sum = block_mut::<W>(sum, c);
+            let mut total = *sum;
+            for row in rows.chunks_exact(width) {
+                for (total, value) in total.iter_mut().zip(block::<W>(row, c)) {
+                    *total += value;
+                }
+            }
+            *sum = total;
+        });
+    }
 }

@@ -15,6 +15,9 @@
 //! A gradient `dy` that is needed for the whole batch afterwards (below an affine layer's `dW`) has a place of its own;
 //! the others take turns in two. How many rows a shard has depends on the batch size alone, so it is the same for any
 //! number of threads.
+//!
+//! A shard of convolutions goes through its layers slice by slice, of so few rows that what one layer writes is in the
+//! cache still when the next one reads it; the two gradients that take turns need no more than a slice's room.
 
 use std::ops::Range;
 
@@ -26,6 +29,8 @@ use super::processor::add_rows;
 const MAX_ROWS: usize = 32;
 /// A batch of convolutions is cut into so many shards at least, if it has the rows.
 const FINE_SHARDS: usize = 16;
+/// Values that the widest level of a slice may take, about.
+const SLICE_VALUES: usize = 1 << 14;
 /// Parameters of a piece of gradient work.
 const TILE: usize = 1 << 13;
 
@@ -71,15 +76,33 @@ pub(super) struct Layout {
     pub(super) segment: Segment,
     /// Most rows of a shard, `R`.
     pub(super) rows: usize,
+    /// Most rows of a slice.
+    slice: usize,
     /// Values of a shard.
     pub(super) len: usize,
     /// Offset and width of `x, y₁, …, y_L`.
     values: Vec<(usize, usize)>,
-    /// Offset of `dx, dy₁, …, dy_L`.
-    gradients: Vec<usize>,
+    /// Those of `dx, dy₁, …, dy_L`.
+    gradients: Vec<Gradient>,
     scratch: Range<usize>,
     partials: Vec<Range<usize>>,
     input_gradient: bool,
+}
+
+/// Where the gradient of a level lies.
+#[derive(Debug, Clone, Copy)]
+struct Gradient {
+    offset: usize,
+    /// Whether it has a place for all rows of the shard: else for a slice.
+    stays: bool,
+}
+
+impl Gradient {
+    /// Where that of a slice lies.
+    fn of(self, slice: &Range<usize>, width: usize) -> Range<usize> {
+        let first = self.offset + if self.stays { slice.start * width } else { 0 };
+        first..first + slice.len() * width
+    }
 }
 
 impl Layout {
@@ -98,12 +121,15 @@ impl Layout {
             len = len.checked_add(values)?;
             Some(offset)
         };
+        let widest = widths.iter().copied().max().unwrap_or(1).max(1);
+        let slice = if fine { (SLICE_VALUES / widest).clamp(1, rows) } else { rows };
         let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
-        // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so does
-        // the input's, which the segment below reads.
+        // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so do the
+        // output's, which comes for all rows at once, and the input's, which the segment below reads.
         let stays = |level: usize| match level.checked_sub(1) {
             None => true,
+            Some(_) if level + 1 == widths.len() => true,
             Some(layer) => {
                 let index = segment.layers.start + layer;
                 network.layer(index).memory().partial == 0 && !network.layer(index).parameters().is_empty()
@@ -111,14 +137,16 @@ impl Layout {
         };
         let turn = |parity: usize| {
             let levels = (0..sizes.len()).filter(|level| level % 2 == parity && !stays(*level));
-            levels.map(|level| sizes[level]).max().unwrap_or(0)
+            levels.map(|level| slice * widths[level]).max().unwrap_or(0)
         };
         let turns = [place(turn(0))?, place(turn(1))?];
         let wanted = |level: usize| level > 0 || input_gradient || sizes.len() == 1;
         let gradients = (0..sizes.len())
             .map(|level| match stays(level) {
-                false => Some(turns[level % 2]),
-                true => place(if wanted(level) { sizes[level] } else { 0 }),
+                false => Some(Gradient { offset: turns[level % 2], stays: false }),
+                true => {
+                    place(if wanted(level) { sizes[level] } else { 0 }).map(|offset| Gradient { offset, stays: true })
+                }
             })
             .collect::<Option<_>>()?;
         let first = segment.layers.start == 0 && segment.bridge.is_none();
@@ -131,7 +159,7 @@ impl Layout {
         let segment = segment.clone();
         let scratch = scratch..scratch + most_scratch;
         // Never empty, so that an arena can be cut into shards.
-        Some(Self { segment, rows, len: len.max(1), values, gradients, scratch, partials, input_gradient })
+        Some(Self { segment, rows, slice, len: len.max(1), values, gradients, scratch, partials, input_gradient })
     }
 
     /// Shards of a batch of `n` rows.
@@ -143,6 +171,12 @@ impl Layout {
     pub(super) fn rows_of(&self, n: usize, shard: usize) -> Range<usize> {
         let shards = self.shards(n);
         n * shard / shards..n * (shard + 1) / shards
+    }
+
+    /// The slices of a shard of `rows` rows.
+    pub(super) fn slices(&self, rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> + use<> {
+        let slice = self.slice;
+        (0..rows).step_by(slice).map(move |first| first..(first + slice).min(rows))
     }
 
     /// The shard that holds a row of a batch of `n` rows.
@@ -161,17 +195,23 @@ impl Layout {
         (&mut values[..rows * self.values[0].1], &mut scratch[..self.scratch.len()])
     }
 
-    /// What layer `local` of the segment reads and writes on the way forward: `x`, `y` and scratch.
+    /// What layer `local` of the segment reads and writes on the way of a slice forward: `x`, `y` and scratch.
     pub(super) fn forward<'a>(
         &self,
         shard: &'a mut [f32],
         local: usize,
-        rows: usize,
+        slice: &Range<usize>,
     ) -> (&'a [f32], &'a mut [f32], &'a mut [f32]) {
-        let ((from, width), (to, above)) = (self.values[local], self.values[local + 1]);
+        let (x, y) = (self.values_of(local, slice), self.values_of(local + 1, slice));
         let (values, scratch) = shard.split_at_mut(self.scratch.start);
-        let (below, rest) = values.split_at_mut(to);
-        (&below[from..from + rows * width], &mut rest[..rows * above], &mut scratch[..self.scratch.len()])
+        let (below, above) = values.split_at_mut(y.start);
+        (&below[x], &mut above[..y.len()], &mut scratch[..self.scratch.len()])
+    }
+
+    /// Where the values of a slice lie.
+    fn values_of(&self, level: usize, slice: &Range<usize>) -> Range<usize> {
+        let (offset, width) = self.values[level];
+        offset + slice.start * width..offset + slice.end * width
     }
 
     /// The values of a level of `rows` rows: 0 is the input.
@@ -182,52 +222,49 @@ impl Layout {
 
     /// The output of the last layer, and its gradient.
     pub(super) fn output<'a>(&self, shard: &'a mut [f32], rows: usize) -> (&'a [f32], &'a mut [f32]) {
-        let (&(from, width), &gradient) = (self.values.last().expect("x"), self.gradients.last().expect("dx"));
-        let (values, gradients) = shard.split_at_mut(gradient);
+        let (&(from, width), gradient) = (self.values.last().expect("x"), self.gradients.last().expect("dx"));
+        let (values, gradients) = shard.split_at_mut(gradient.offset);
         (&values[from..from + rows * width], &mut gradients[..rows * width])
     }
 
-    /// What layer `local` of the segment reads and writes on the way back, with scratch.
+    /// What layer `local` of the segment reads and writes on the way of a slice back, with scratch.
     pub(super) fn backward<'a>(
         &self,
         shard: &'a mut [f32],
         local: usize,
-        rows: usize,
+        slice: &Range<usize>,
     ) -> (Backward<'a>, &'a mut [f32]) {
-        let ((x, x_width), (y, y_width)) = (self.values[local], self.values[local + 1]);
-        let (values, rest) = shard.split_at_mut(self.gradients_start());
-        let (gradients, scratch) = rest.split_at_mut(self.scratch.start - self.gradients_start());
-        let [below, above] = [local, local + 1].map(|level| self.gradients[level] - self.gradients_start());
-        let (dx, dy) = if below < above {
-            let (low, high) = gradients.split_at_mut(above);
-            (&mut low[below..], &high[..])
+        let (x, y) = (self.values_of(local, slice), self.values_of(local + 1, slice));
+        let start = self.gradients_start();
+        let (values, rest) = shard.split_at_mut(start);
+        let (gradients, scratch) = rest.split_at_mut(self.scratch.start - start);
+        let [below, above] = [local, local + 1].map(|level| {
+            let range = self.gradients[level].of(slice, self.values[level].1);
+            range.start - start..range.end - start
+        });
+        let (dx, dy) = if below.start < above.start {
+            let (low, high) = gradients.split_at_mut(above.start);
+            (&mut low[below], &high[..above.len()])
         } else {
-            let (low, high) = gradients.split_at_mut(below);
-            (&mut high[..], &low[above..])
+            let (low, high) = gradients.split_at_mut(below.start);
+            (&mut high[..below.len()], &low[above])
         };
-        let backward = Backward {
-            x: &values[x..x + rows * x_width],
-            y: &values[y..y + rows * y_width],
-            dy: &dy[..rows * y_width],
-            dx: &mut dx[..rows * x_width],
-        };
-        (backward, &mut scratch[..self.scratch.len()])
+        (Backward { x: &values[x], y: &values[y], dy, dx }, &mut scratch[..self.scratch.len()])
     }
 
-    /// What layer `local` needs for its partial gradient: `x`, `dy`, scratch, and the partial gradient itself.
+    /// What layer `local` needs to add a slice to its partial gradient: `x`, `dy`, scratch, and the partial gradient.
     pub(super) fn accumulate<'a>(
         &self,
         shard: &'a mut [f32],
         local: usize,
-        rows: usize,
+        slice: &Range<usize>,
     ) -> (&'a [f32], &'a [f32], &'a mut [f32], &'a mut [f32]) {
-        let ((x, x_width), y_width) = (self.values[local], self.values[local + 1].1);
-        let dy = self.gradients[local + 1];
+        let (x, dy) = (self.values_of(local, slice), self.gradients[local + 1].of(slice, self.values[local + 1].1));
         let (values, rest) = shard.split_at_mut(self.scratch.start);
         let (scratch, partials) = rest.split_at_mut(self.scratch.len());
         let partial = &self.partials[local];
         let partial = partial.start - self.scratch.end..partial.end - self.scratch.end;
-        (&values[x..x + rows * x_width], &values[dy..dy + rows * y_width], scratch, &mut partials[partial])
+        (&values[x], &values[dy], scratch, &mut partials[partial])
     }
 
     fn gradients_start(&self) -> usize {
@@ -251,12 +288,12 @@ impl Layout {
         n: usize,
         wanted: Range<usize>,
     ) -> impl Iterator<Item = (Range<usize>, &'a [f32])> {
-        self.pieces_of(arena, n, wanted, (self.gradients[0], self.values[0].1))
+        self.pieces_of(arena, n, wanted, (self.gradients[0].offset, self.values[0].1))
     }
 
     /// The gradient of the input in one shard.
     pub(super) fn input_gradient<'a>(&self, shard: &'a [f32], rows: usize) -> &'a [f32] {
-        let from = self.gradients[0];
+        let from = self.gradients[0].offset;
         &shard[from..from + rows * self.values[0].1]
     }
 
@@ -305,7 +342,7 @@ impl<'a> Batch<'a> {
             panic!("a layer between segments has no pieces")
         };
         let ((x, x_width), y_width, dy) =
-            (layout.values[local], layout.values[local + 1].1, layout.gradients[local + 1]);
+            (layout.values[local], layout.values[local + 1].1, layout.gradients[local + 1].offset);
         arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate().map(move |(i, shard)| {
             let rows = layout.rows_of(self.rows, i).len();
             (&shard[x..x + rows * x_width], &shard[dy..dy + rows * y_width])
@@ -351,9 +388,10 @@ mod tests {
         Layout {
             segment: Segment { layers: 0..0, bridge: None },
             rows,
+            slice: rows,
             len: rows * 3,
             values: vec![(0, 3)],
-            gradients: vec![0],
+            gradients: vec![Gradient { offset: 0, stays: true }],
             scratch: 0..0,
             partials: vec![],
             input_gradient: false,

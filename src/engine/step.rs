@@ -319,31 +319,38 @@ impl Step<'_> {
     }
 
     fn forward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
-        for (local, layer) in layout.segment.layers.clone().enumerate() {
-            let at = self.network.context(layer, self.parameters, prepared, self.pass, rows.start);
-            let (x, y, scratch) = layout.forward(shard, local, rows.len());
-            self.network.layer(layer).forward(&at, scratch, x, y);
+        for slice in layout.slices(rows.len()) {
+            for (local, layer) in layout.segment.layers.clone().enumerate() {
+                let first_row = rows.start + slice.start;
+                let at = self.network.context(layer, self.parameters, prepared, self.pass, first_row);
+                let (x, y, scratch) = layout.forward(shard, local, &slice);
+                self.network.layer(layer).forward(&at, scratch, x, y);
+            }
         }
     }
 
     /// From the gradient of the segment's output down to the lowest layer that needs it.
     fn backward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
         let first = layout.segment.layers.start;
-        for (local, index) in layout.segment.layers.clone().enumerate().rev() {
-            let layer = self.network.layer(index);
-            if layer.memory().partial > 0 {
-                let (x, dy, scratch, partial) = layout.accumulate(shard, local, rows.len());
-                partial.fill(0.0);
-                layer.accumulate(scratch, x, dy, partial);
+        let learns = |index: usize| !self.network.layer(index).parameters().is_empty();
+        for slice in layout.slices(rows.len()) {
+            for (local, index) in layout.segment.layers.clone().enumerate().rev() {
+                let layer = self.network.layer(index);
+                if layer.memory().partial > 0 {
+                    let (x, dy, scratch, partial) = layout.accumulate(shard, local, &slice);
+                    if slice.start == 0 {
+                        partial.fill(0.0);
+                    }
+                    layer.accumulate(scratch, x, dy, partial);
+                }
+                if !layout.has_input_gradient() && !(first..index).any(learns) {
+                    break;
+                }
+                let first_row = rows.start + slice.start;
+                let at = self.network.context(index, self.parameters, prepared, self.pass, first_row);
+                let (pass, scratch) = layout.backward(shard, local, &slice);
+                layer.backward(&at, scratch, pass);
             }
-            let wanted =
-                layout.has_input_gradient() || (first..index).any(|i| !self.network.layer(i).parameters().is_empty());
-            if !wanted {
-                break;
-            }
-            let at = self.network.context(index, self.parameters, prepared, self.pass, rows.start);
-            let (pass, scratch) = layout.backward(shard, local, rows.len());
-            layer.backward(&at, scratch, pass);
         }
     }
 }

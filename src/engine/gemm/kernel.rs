@@ -50,6 +50,17 @@ pub(super) struct Product {
     pub(super) bias: *const f32,
 }
 
+impl Product {
+    /// The part that `k` columns of A from `first` on add to it: what follows the first one begins with C's values.
+    #[inline(always)]
+    fn piece(self, first: usize, k: usize) -> Self {
+        let Self { a, b, into, bias, .. } = self;
+        let (into, bias) = if first == 0 { (into, bias) } else { (Into::Add, std::ptr::null()) };
+        let (a, b) = (a.wrapping_add(first * self.a_col), b.wrapping_add(first * self.b_row));
+        Self { a, b, k, into, bias, ..self }
+    }
+}
+
 /// Which kernel a product takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -100,9 +111,25 @@ unsafe fn all<S: Simd>(kind: Kind, p: &Product) {
     }
 }
 
-/// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
+/// Rows of B that are gone through at once: with a block of columns they fit the second cache.
+const DEPTH: usize = 1 << 10;
+
+/// In pieces of B's rows where there are many, each going on from what the one before it has left in C.
 #[inline(always)]
 unsafe fn broadcast<S: Simd>(p: &Product) {
+    let mut first = 0;
+    while p.runs.0 == 1 && p.k - first > DEPTH {
+        // SAFETY: columns first..first + DEPTH of A and as many rows of B lie within the views.
+        unsafe { columns::<S>(&p.piece(first, DEPTH)) }
+        first += DEPTH;
+    }
+    // SAFETY: as above, for the rest.
+    unsafe { columns::<S>(&p.piece(first, p.k - first)) }
+}
+
+/// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
+#[inline(always)]
+unsafe fn columns<S: Simd>(p: &Product) {
     let mut j = 0;
     while j < p.n {
         let columns = (p.n - j).min(S::VECTORS * S::LANES);
@@ -169,6 +196,14 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, g: usize, i
                 *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
             }
             sums = [sums[0]; R];
+        } else if p.into == Into::Add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let c = p.c.add((g * p.m + i + r) * p.c_row + j);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let from = c.add(v * S::LANES);
+                    *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+                }
+            }
         }
         let (first, mut b) = (p.a.add(g * p.groups.1 + i * p.a_row), p.b.add(j));
         // Plain loops: a closure would not take the instructions of its surroundings over.
@@ -192,13 +227,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, g: usize, i
         for (r, sums) in sums.iter().enumerate() {
             let c = p.c.add((g * p.m + i + r) * p.c_row + j);
             for (v, &sum) in sums.iter().enumerate() {
-                let (c, part) = (c.add(v * S::LANES), v + 1 == V && last < S::LANES);
-                match (p.into, part) {
-                    (Into::Replace, false) => S::store(c, sum),
-                    (Into::Replace, true) => S::store_part(c, sum, last),
-                    (Into::Add, false) => S::store(c, S::add(S::load(c), sum)),
-                    (Into::Add, true) => S::store_part(c, S::add(S::load_part(c, last), sum), last),
-                }
+                let c = c.add(v * S::LANES);
+                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
             }
         }
     }
@@ -251,10 +281,26 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(p: &Product, i: usize, j
             }
             k += S::LANES;
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (c, &sum) in sums.iter().enumerate() {
-                let (to, sum) = (p.c.add((i + r) * p.c_row + j + c), S::sum(sum));
-                *to = if p.into == Into::Add { *to + sum } else { sum };
+        let mut totals = [[0.0; C]; R];
+        if R == 4 && C == 4 {
+            let mut block = [[S::zero(); 4]; 4];
+            for (to, from) in block.iter_mut().zip(&sums) {
+                to.copy_from_slice(from);
+            }
+            for (to, from) in totals.iter_mut().zip(&S::sums(&block)) {
+                to.copy_from_slice(from);
+            }
+        } else {
+            for (totals, sums) in totals.iter_mut().zip(&sums) {
+                for (total, &sum) in totals.iter_mut().zip(sums) {
+                    *total = S::sum(sum);
+                }
+            }
+        }
+        for (r, totals) in totals.iter().enumerate() {
+            for (c, total) in totals.iter().enumerate() {
+                let to = p.c.add((i + r) * p.c_row + j + c);
+                *to = if p.into == Into::Add { *to + total } else { *total };
             }
         }
     }

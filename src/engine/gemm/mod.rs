@@ -164,7 +164,8 @@ fn multiply_grid(
     assert_eq!(columns, b.rows, "inner sizes differ");
     assert!(a.is_sound(), "the grid reaches beyond its data");
     assert!(fits(c.len(), rows, b.cols, c_row), "a {rows}×{} product into {} values", b.cols, c.len());
-    assert!(bias.is_none_or(|bias| bias.len() == b.cols && kind == Kind::Broadcast), "a bias for every column");
+    let begins_with = |bias: &[f32]| bias.len() == b.cols && kind == Kind::Broadcast && into == Into::Replace;
+    assert!(bias.is_none_or(begins_with), "a bias for every column, in the place of what was there");
     if kind == Kind::Broadcast && b.col_stride != 1 {
         panic!("B must lie row by row");
     }
@@ -265,12 +266,30 @@ mod tests {
             for path in Path::available() {
                 let mut c = vec![2.0f32; groups * rows * n];
                 let into = if add { Into::Add } else { Into::Replace };
-                let bias = (n % 2 == 0).then(|| vec![0.5; n]);
+                let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
                 multiply_grid(path, Kind::Broadcast, into, (&mut c, n), (&a, &view(&b)), bias.as_deref());
                 for (value, truth) in c.iter().zip(&truth) {
                     let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                     let error = (f64::from(*value) - truth - start).abs();
                     prop_assert!(error < 1e-4, "{path:?}");
+                }
+            }
+        }
+
+        /// More rows of B than are gone through at once.
+        #[test]
+        fn deep_products_agree_on_every_path(m in 1usize..12, k in 1000usize..2200, n in 1usize..70, add: bool) {
+            let (a, b) = (random(m, k, 0), random(k, n, 1));
+            let truth = exact(&a.view(), &b.view());
+            for path in Path::available() {
+                let mut c = vec![2.0f32; m * n];
+                let into = if add { Into::Add } else { Into::Replace };
+                let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
+                let views = (&Grid::from(view(&a)), &view(&b));
+                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), views, bias.as_deref());
+                let start = if add || bias.is_some() { 2.0 } else { 0.0 };
+                for (value, truth) in c.iter().zip(&truth) {
+                    prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
                 }
             }
         }

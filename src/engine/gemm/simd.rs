@@ -26,9 +26,20 @@ pub(super) trait Simd: Copy {
     unsafe fn store_part(to: *mut f32, v: Self::Vector, n: usize);
     /// `a·b + c`.
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of the lanes, in one fixed order.
     unsafe fn sum(v: Self::Vector) -> f32;
+    /// The sums of sixteen vectors, in the order of [`sum`](Self::sum).
+    #[inline(always)]
+    unsafe fn sums(v: &[[Self::Vector; 4]; 4]) -> [[f32; 4]; 4] {
+        let mut sums = [[0.0; 4]; 4];
+        for (sums, v) in sums.iter_mut().zip(v) {
+            for (sum, &v) in sums.iter_mut().zip(v) {
+                // SAFETY: as the caller vouches.
+                *sum = unsafe { Self::sum(v) };
+            }
+        }
+        sums
+    }
 }
 
 /// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.
@@ -80,11 +91,6 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn multiply_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
-        std::array::from_fn(|i| a[i] + b[i])
     }
 
     #[inline(always)]
@@ -155,15 +161,41 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn add(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: the caller vouches for the instructions.
-            unsafe { _mm512_add_ps(a, b) }
-        }
-
-        #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
             // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_reduce_add_ps(v) }
+        }
+
+        /// Halves, quarters, pairs and neighbours are added as `_mm512_reduce_add_ps` does it, but of several vectors at
+        /// once, which halves their number each time:
+        ///
+        /// ```text
+        /// a, b       → a₀+a₈ … a₇+a₁₅ | b₀+b₈ … b₇+b₁₅
+        /// ab, cd     → a … | b … | c … | d …             quarters of 4 lanes, a row of C each
+        /// four such  → row 0 | row 1 | row 2 | row 3
+        /// ```
+        #[inline(always)]
+        unsafe fn sums(v: &[[__m512; 4]; 4]) -> [[f32; 4]; 4] {
+            let mut columns = v[0];
+            for (c, column) in columns.iter_mut().enumerate() {
+                let (a, b, c, d) = (v[0][c], v[1][c], v[2][c], v[3][c]);
+                // SAFETY: the caller vouches for the instructions.
+                *column = unsafe {
+                    let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+                    let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
+                };
+            }
+            let [a, b, c, d] = columns;
+            let mut rows = [[0.0; 4]; 4];
+            // SAFETY: the caller vouches for the instructions; the rows are sixteen values.
+            unsafe {
+                let ab = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(a, b), _mm512_shuffle_ps::<0xee>(a, b));
+                let cd = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(c, d), _mm512_shuffle_ps::<0xee>(c, d));
+                let sums = _mm512_add_ps(_mm512_shuffle_ps::<0x88>(ab, cd), _mm512_shuffle_ps::<0xdd>(ab, cd));
+                _mm512_storeu_ps(rows.as_mut_ptr().cast(), sums);
+            }
+            rows
         }
     }
 
@@ -228,12 +260,6 @@ mod x86 {
         unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
             // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_fmadd_ps(a, b, c) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: __m256, b: __m256) -> __m256 {
-            // SAFETY: the caller vouches for the instructions.
-            unsafe { _mm256_add_ps(a, b) }
         }
 
         #[inline(always)]

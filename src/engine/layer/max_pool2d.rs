@@ -2,6 +2,9 @@
 //! `[N, C, H, W]` and `y` `[N, C, OH, OW]`; padding never wins.
 //!
 //! Backward: `dy` goes to the window's first largest value, the others get nothing.
+//!
+//! The maximum of rectified values is the rectified maximum. So a network works a pool and the ReLU before it out as one
+//! layer, bit for bit the same.
 
 use std::ops::Range;
 
@@ -46,16 +49,29 @@ impl LayerKind for MaxPool2d {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, false)
+    }
+}
+
+impl MaxPool2d {
+    /// The layer together with a ReLU before it, which is never worked out by itself: `y = max(0, max x)`.
+    pub(in crate::engine) fn rectified(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, true)
+    }
+
+    fn layer(&self, input: &Form, rectified: bool) -> Result<Box<dyn Layer>, LayerError> {
         let window = Window::new(input, self.kernel, self.stride.unwrap_or(self.kernel), self.padding)?.check_pool()?;
         let [channels, ..] = window.image;
         let [height, width] = window.output;
-        Ok(Box::new(MaxPool2dLayer { window, output: Form::image([channels, height, width]) }))
+        Ok(Box::new(MaxPool2dLayer { window, rectified, output: Form::image([channels, height, width]) }))
     }
 }
 
 #[derive(Debug)]
 struct MaxPool2dLayer {
     window: Window,
+    /// Whether a ReLU comes before it.
+    rectified: bool,
     output: Form,
 }
 
@@ -82,11 +98,40 @@ impl MaxPool2dLayer {
         (c * h * w, c * oh * ow)
     }
 
-    /// Whether every pixel is in one window.
-    fn tiles(&self) -> bool {
-        let Window { image: [_, height, width], kernel, stride, output: [oh, ow], .. } = self.window;
-        kernel == stride && self.window.is_unpadded() && [oh * kernel[0], ow * kernel[1]] == [height, width]
+    /// The gradients that the ReLU lets pass, if there is one.
+    #[inline(always)]
+    fn passed<const W: usize>(&self, y: &[f32; W], dy: &[f32; W]) -> [f32; W] {
+        let mut passed = *dy;
+        if self.rectified {
+            for (passed, y) in passed.iter_mut().zip(y) {
+                *passed = if *y > 0.0 { *passed } else { 0.0 };
+            }
+        }
+        passed
     }
+
+    /// How the windows lie.
+    fn tiling(&self) -> Tiling {
+        let Window { image: [_, height, width], kernel, stride, output: [oh, ow], .. } = self.window;
+        let tiles =
+            kernel == stride && self.window.is_unpadded() && [oh * kernel[0], ow * kernel[1]] == [height, width];
+        match kernel {
+            [2, 2] if tiles => Tiling::Pairs,
+            _ if tiles => Tiling::Tiles,
+            _ => Tiling::Loose,
+        }
+    }
+}
+
+/// How the windows of a pool lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tiling {
+    /// Every pixel is in one window of 2×2.
+    Pairs,
+    /// Every pixel is in one window.
+    Tiles,
+    /// Windows overlap, or leave pixels out.
+    Loose,
 }
 
 /// The part of a window that lies within the image.
@@ -113,35 +158,50 @@ impl Pixels {
         self.first + row * self.row + column * self.channels
     }
 
+    /// Rows and columns, for a compiler that knows them where they are `SIDE`; 0 for any.
+    #[inline(always)]
+    fn sides<const SIDE: usize>(self) -> [usize; 2] {
+        if SIDE > 0 { [SIDE; 2] } else { [self.rows, self.columns] }
+    }
+
     /// The largest values of `W` channels.
     #[inline(always)]
-    fn largest<const W: usize>(self, x: &[f32], y: &mut [f32; W]) {
-        *y = *block(x, self.first);
-        for row in 0..self.rows {
-            for column in 0..self.columns {
-                for (y, &x) in y.iter_mut().zip(block::<W>(x, self.at(row, column))) {
+    fn largest<const W: usize, const SIDE: usize>(self, rectified: bool, x: &[f32], y: &mut [f32; W]) {
+        let mut largest = if rectified { [0.0; W] } else { *block(x, self.first) };
+        let [rows, columns] = self.sides::<SIDE>();
+        for row in 0..rows {
+            for column in 0..columns {
+                for (y, &x) in largest.iter_mut().zip(block::<W>(x, self.at(row, column))) {
                     // What is not a number must reach the loss.
                     *y = if x > *y || x.is_nan() { x } else { *y };
                 }
             }
         }
+        *y = largest;
     }
 
     /// Hands the gradients of `W` channels to the first pixels that have the largest values.
     #[inline(always)]
-    fn hand_out<const W: usize, const ADD: bool>(self, x: &[f32], y: &[f32; W], dy: &[f32; W], dx: &mut [f32]) {
-        // What has not found its place yet.
-        let mut rest = *dy;
-        for row in 0..self.rows {
-            for column in 0..self.columns {
+    fn hand_out<const W: usize, const SIDE: usize, const ADD: bool>(
+        self,
+        x: &[f32],
+        y: [f32; W],
+        mut rest: [f32; W],
+        dx: &mut [f32],
+    ) {
+        let [rows, columns] = self.sides::<SIDE>();
+        for row in 0..rows {
+            for column in 0..columns {
+                // Copies, for the compiler to see that nothing overlaps.
                 let at = self.at(row, column);
-                let (x, dx) = (block::<W>(x, at), block_mut::<W>(dx, at));
+                let (x, to) = (*block::<W>(x, at), block_mut::<W>(dx, at));
+                let mut part = if ADD { *to } else { [0.0; W] };
                 for lane in 0..W {
-                    let here = x[lane] == y[lane];
-                    let part = if here { rest[lane] } else { 0.0 };
-                    dx[lane] = if ADD { dx[lane] + part } else { part };
-                    rest[lane] = if here { 0.0 } else { rest[lane] };
+                    let given = if x[lane] == y[lane] { rest[lane] } else { 0.0 };
+                    part[lane] += given;
+                    rest[lane] -= given;
                 }
+                *to = part;
             }
         }
     }
@@ -150,6 +210,7 @@ impl Pixels {
 /// The way of a sample forward.
 struct Forward<'a> {
     pool: &'a MaxPool2dLayer,
+    tiling: Tiling,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -157,11 +218,18 @@ struct Forward<'a> {
 impl Task for Forward<'_> {
     #[inline(always)]
     fn run(self) {
-        let [oh, ow] = self.pool.window.output;
+        let Self { pool, tiling, x, y } = self;
+        let [oh, ow] = pool.window.output;
         for i in 0..oh {
             for j in 0..ow {
-                let (pixels, y) = (self.pool.pixels(i, j), &mut self.y[self.pool.place(i, j)]);
-                blocks!(pixels.channels, |c, W| pixels.skip(c).largest::<W>(self.x, block_mut(y, c)));
+                let (pixels, y) = (pool.pixels(i, j), &mut y[pool.place(i, j)]);
+                blocks!(overlapping pixels.channels, |c, W| {
+                    let (pixels, y) = (pixels.skip(c), block_mut(y, c));
+                    match tiling {
+                        Tiling::Pairs => pixels.largest::<W, 2>(pool.rectified, x, y),
+                        _ => pixels.largest::<W, 0>(pool.rectified, x, y),
+                    }
+                });
             }
         }
     }
@@ -170,7 +238,7 @@ impl Task for Forward<'_> {
 /// And back.
 struct Backprop<'a> {
     pool: &'a MaxPool2dLayer,
-    tiles: bool,
+    tiling: Tiling,
     x: &'a [f32],
     y: &'a [f32],
     dy: &'a [f32],
@@ -180,18 +248,24 @@ struct Backprop<'a> {
 impl Task for Backprop<'_> {
     #[inline(always)]
     fn run(self) {
-        let Self { pool, tiles, x, dx, .. } = self;
+        let Self { pool, tiling, x, dx, .. } = self;
         let [oh, ow] = pool.window.output;
         for i in 0..oh {
             for j in 0..ow {
                 let (pixels, place) = (pool.pixels(i, j), pool.place(i, j));
                 let (y, dy) = (&self.y[place.clone()], &self.dy[place]);
-                blocks!(pixels.channels, |c, W| {
-                    let (pixels, y, dy) = (pixels.skip(c), block(y, c), block(dy, c));
-                    if tiles {
-                        pixels.hand_out::<W, false>(x, y, dy, dx);
-                    } else {
-                        pixels.hand_out::<W, true>(x, y, dy, dx);
+                if tiling == Tiling::Loose {
+                    blocks!(pixels.channels, |c, W| {
+                        let (y, dy) = (*block(y, c), pool.passed::<W>(block(y, c), block(dy, c)));
+                        pixels.skip(c).hand_out::<W, 0, true>(x, y, dy, dx);
+                    });
+                    continue;
+                }
+                blocks!(overlapping pixels.channels, |c, W| {
+                    let (y, dy) = (*block(y, c), pool.passed::<W>(block(y, c), block(dy, c)));
+                    match tiling {
+                        Tiling::Pairs => pixels.skip(c).hand_out::<W, 2, false>(x, y, dy, dx),
+                        _ => pixels.skip(c).hand_out::<W, 0, false>(x, y, dy, dx),
                     }
                 });
             }
@@ -211,18 +285,18 @@ impl Layer for MaxPool2dLayer {
     fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            wide(Forward { pool: self, x, y });
+            wide(Forward { pool: self, tiling: self.tiling(), x, y });
         }
     }
 
     fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], Backward { x, y, dy, dx }: Backward<'_>) {
-        let (tiles, (inputs, outputs)) = (self.tiles(), self.widths());
-        if !tiles {
+        let (tiling, (inputs, outputs)) = (self.tiling(), self.widths());
+        if tiling == Tiling::Loose {
             dx.fill(0.0);
         }
         let samples = x.chunks_exact(inputs).zip(dx.chunks_exact_mut(inputs));
         for ((x, dx), (y, dy)) in samples.zip(y.chunks_exact(outputs).zip(dy.chunks_exact(outputs))) {
-            wide(Backprop { pool: self, tiles, x, y, dy, dx });
+            wide(Backprop { pool: self, tiling, x, y, dy, dx });
         }
     }
 
@@ -232,7 +306,7 @@ impl Layer for MaxPool2dLayer {
             let (pixel, c) = (output / channels, output % channels);
             let (rows, columns) = (self.window.within(0, pixel / ow), self.window.within(1, pixel % ow));
             let window = rows.flat_map(|row| columns.clone().map(move |column| (row * width + column) * channels + c));
-            window.map(|at| x[[n, at]]).fold(f64::NEG_INFINITY, f64::max)
+            window.map(|at| x[[n, at]]).fold(if self.rectified { 0.0 } else { f64::NEG_INFINITY }, f64::max)
         })
     }
 }
