@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::data::fetch::Network;
 use crate::data::library::{Library, Options};
 use crate::http::{Api, Limits, Server, router};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Capacity, Scheduler};
 use crate::serving::Models;
 use crate::store::{Store, StoreError};
 
@@ -35,10 +35,12 @@ pub struct Config {
     pub slots: usize,
     /// Bytes that training may take at its peak, of all slots together.
     pub memory_budget: u64,
+    /// Most jobs that may wait: no more are accepted then.
+    pub max_queued: usize,
 }
 
 impl Config {
-    /// The defaults: loopback, all cores, one job at a time, three quarters of the memory.
+    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the memory.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -49,6 +51,7 @@ impl Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             slots: 1,
             memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
+            max_queued: 1000,
         }
     }
 }
@@ -94,7 +97,6 @@ pub struct App {
     server: Server,
     addr: SocketAddr,
     api: Api,
-    slots: usize,
 }
 
 impl App {
@@ -113,14 +115,19 @@ impl App {
             network: if config.fetch { Network::Allowed } else { Network::Forbidden },
         }));
         let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
-        // Jobs that train at once share the memory, too.
-        let job_memory = config.memory_budget / config.slots.max(1) as u64;
-        let scheduler = Scheduler::new(store, library, config.threads, job_memory);
+        let capacity = Capacity {
+            threads: config.threads,
+            slots: config.slots,
+            // Jobs that train at once share the memory, too.
+            job_memory: config.memory_budget / config.slots.max(1) as u64,
+            max_queued: config.max_queued as u64,
+        };
+        let scheduler = Scheduler::new(store, library, capacity);
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
         let api = Api::new(scheduler, models, config.threads);
-        Ok(Self { server, addr, api, slots: config.slots })
+        Ok(Self { server, addr, api })
     }
 
     /// Where it listens.
@@ -139,7 +146,7 @@ impl App {
         let scheduler = self.api.scheduler.clone();
         // This process owns the folder from now on.
         scheduler.library().remove_leftovers();
-        scheduler.start(self.slots).await?;
+        scheduler.start().await?;
         tracing::info!(addr = %self.addr, "serving");
         let wind_down = async {
             stop.await;

@@ -24,6 +24,7 @@ function fieldRows({ name, kind, doc, default: standard }, prefix) {
 const WORDS = {
   flag: () => 'true or false',
   count: ({ min, max }) => `whole number from ${number(min)} to ${number(max)}`,
+  integer: ({ min, max }) => `whole number from ${number(min)} to ${number(max)}`,
   number: ({ min, max }) => `number ${bound(min, '≥', '>')} and ${bound(max, '≤', '<')}`,
   pair: ({ min, max }) => `whole number from ${number(min)} to ${number(max)}, or two of them for height and width`,
   word: (words) => words.map(number).join(' or '),

@@ -76,7 +76,7 @@ export function usePanel() {
 
 function weights(job) {
   if (!job.weights_sha256) {
-    const live = job.status === 'running' || job.status === 'queued';
+    const live = ['running', 'queued', 'paused'].includes(job.status);
     return h('p', { class: 'muted' }, live ? 'The weights can be downloaded here once training has ended.' : 'This job left no weights.');
   }
   const file = `${job.model}-${job.weights_sha256.slice(0, 8)}.safetensors`;

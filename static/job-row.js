@@ -68,6 +68,7 @@ function whenOf(job) {
     const left = job.progress.eta_seconds;
     return [left === null ? 'Starting' : `${format.timeLeft(left)} left`, `running for ${format.duration(format.elapsed(job))}`];
   }
+  if (job.status === 'paused') return ['Paused', `created ${format.ago(job.created_at)}`];
   const took = format.elapsed(job);
   return [took === null ? 'Never started' : `Took ${format.duration(took)}`, format.ago(job.finished_at ?? job.created_at)];
 }

@@ -13,7 +13,7 @@ import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
-import { applyEvent, cancelButton, isEnded, notice, progressBar, statusChip } from './parts.js';
+import { applyEvent, cancelButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
 import { resultPanel } from './result.js';
 import { tryHref } from './router.js';
 import { modelRef } from './snippets.js';
@@ -54,6 +54,7 @@ export async function jobView(root, { params: [jobId], signal }) {
 function jobPage(root, first, { problem, signal }) {
   let job = first;
   let lastEvent = 0;
+  let stop = null;
   const history = new History();
 
   const chip = statusChip();
@@ -66,6 +67,7 @@ function jobPage(root, first, { problem, signal }) {
   const tryLink = h('a', { class: 'button' }, 'Try it');
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
+  const pause = pauseButton({ jobId: job.id, name: job.name, onChanged: setJob, onError: showError });
   const charts = jobCharts();
   const inside = insidePanel();
   const dataset = findDataset(job.spec.dataset.name, signal);
@@ -77,7 +79,7 @@ function jobPage(root, first, { problem, signal }) {
       'div',
       { class: 'page-head' },
       h('div', { class: 'job-title' }, h('h1', {}, job.name), chip.element),
-      h('div', { class: 'actions' }, tryLink, cancel.element),
+      h('div', { class: 'actions' }, tryLink, pause.element, cancel.element),
     ),
     h('p', { class: 'muted job-about' }, `model ${job.model} · ${job.spec.dataset.name} · created ${format.moment(job.created_at)}`),
     reason,
@@ -93,12 +95,15 @@ function jobPage(root, first, { problem, signal }) {
   function setJob(next) {
     job = next;
     draw();
+    // Resumed after its end: the stream goes on where it ended.
+    if (!isEnded(job)) stop ??= listen();
   }
 
   function draw() {
     chip.set(job);
     bar.set(job);
     cancel.set(job);
+    pause.set(job);
     use.set(job);
     tiles.set(job.metrics);
     setText(pace, paceOf(job));
@@ -129,7 +134,8 @@ function jobPage(root, first, { problem, signal }) {
     log.add(event);
     if (event.type === 'state') refresh();
     if (event.type === 'done') {
-      stop();
+      stop?.();
+      stop = null;
       refresh();
       look();
       map.refresh();
@@ -144,13 +150,10 @@ function jobPage(root, first, { problem, signal }) {
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
   signal.addEventListener('abort', () => clearInterval(clock));
-  const stop = follow({
-    url: () => api.eventsUrl(job.id, lastEvent),
-    types: TYPES,
-    onEvent,
-    whileHidden: refresh,
-    signal,
-  });
+  function listen() {
+    return follow({ url: () => api.eventsUrl(job.id, lastEvent), types: TYPES, onEvent, whileHidden: refresh, signal });
+  }
+  stop = listen();
 
   return {
     setJob,
@@ -199,12 +202,17 @@ function isHeldOut({ validation_loss, validation_accuracy }) {
 function paceOf(job) {
   const { progress } = job;
   const where = `Epoch ${progress.epoch} of ${progress.epochs} · step ${format.count(progress.step)} of ${format.count(progress.total_steps)}`;
-  if (job.status === 'queued') return job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
+  if (job.status === 'queued') {
+    const place = job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
+    const turn = job.queue_eta_seconds > 0 && `its turn in ${format.timeLeft(job.queue_eta_seconds)}`;
+    return [place, turn].filter(Boolean).join(' · ');
+  }
+  if (job.status === 'paused') return [format.progressPercent(progress.fraction), where].join(' · ');
   if (job.status === 'running') {
     const speed = progress.samples_per_second === null ? null : `${format.compact(progress.samples_per_second)} samples/s`;
     const left = progress.eta_seconds === null ? null : `${format.timeLeft(progress.eta_seconds)} left`;
     const percent = format.progressPercent(progress.fraction);
-    return [percent, where, speed, left, job.cancel_requested && 'stopping…'].filter(Boolean).join(' · ');
+    return [percent, where, speed, left, (job.cancel_requested || job.pause_requested) && 'stopping…'].filter(Boolean).join(' · ');
   }
   const took = format.elapsed(job);
   return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');

@@ -1,4 +1,4 @@
-// Small pieces that several views share: status chip, progress bar, cancel button, notices.
+// Small pieces that several views share: status chip, progress bar, cancel and pause buttons, notices.
 
 import * as api from './api.js';
 import { h, setAttribute, setText } from './dom.js';
@@ -14,9 +14,9 @@ export function statusChip() {
   return {
     element,
     set(job) {
-      const cancelling = job.cancel_requested && !isEnded(job);
+      const running = job.status === 'running';
       setAttribute(element, 'data-status', job.status);
-      setText(element, cancelling ? 'cancelling' : job.status);
+      setText(element, running && job.cancel_requested ? 'cancelling' : running && job.pause_requested ? 'pausing' : job.status);
     },
   };
 }
@@ -68,6 +68,31 @@ export function cancelButton({ jobId, name, onCancelled, onError }) {
     element,
     set(job) {
       element.hidden = isEnded(job) || job.cancel_requested;
+    },
+  };
+}
+
+/** Pauses what waits or runs, and resumes what is paused, is about to be, or was cancelled. */
+export function pauseButton({ jobId, name, onChanged, onError }) {
+  const element = h('button', { type: 'button', class: 'button small' });
+  let resumes = false;
+  element.addEventListener('click', async () => {
+    element.disabled = true;
+    try {
+      onChanged(await (resumes ? api.resume(jobId) : api.pause(jobId)));
+    } catch (error) {
+      onError(error);
+    }
+    element.disabled = false;
+  });
+  return {
+    element,
+    set(job) {
+      resumes = job.status === 'paused' || job.status === 'cancelled' || job.pause_requested || job.cancel_requested;
+      const word = resumes ? 'Resume' : 'Pause';
+      setText(element, word);
+      setAttribute(element, 'aria-label', `${word} ${name}`);
+      element.hidden = job.status === 'succeeded' || job.status === 'failed';
     },
   };
 }

@@ -205,9 +205,9 @@ impl Client {
         self.json(self.get(&format!("/v1/jobs/{id}"), &[])).await
     }
 
-    /// Asks a job to stop.
-    pub(crate) async fn cancel(&self, id: Uuid) -> Result<Job, ClientError> {
-        let request = self.http.post(self.url(&format!("/v1/jobs/{id}/cancel"), &[]));
+    /// Asks something of a job that needs no further word: `cancel`, `pause`, `resume`.
+    pub(crate) async fn ask_of(&self, id: Uuid, what: &str) -> Result<Job, ClientError> {
+        let request = self.http.post(self.url(&format!("/v1/jobs/{id}/{what}"), &[]));
         self.json(request.timeout(Duration::from_secs(30))).await
     }
 
@@ -371,7 +371,7 @@ mod tests {
         assert!(error.is_passing() && error.to_string().contains("502"), "{error}");
         let error = client.job(Uuid::nil()).await.expect_err("not ours");
         assert!(!error.is_passing() && error.to_string().contains("404"), "{error}");
-        let error = client.cancel(Uuid::nil()).await.expect_err("not a job");
+        let error = client.ask_of(Uuid::nil(), "cancel").await.expect_err("not a job");
         assert!(error.to_string().contains("not understood"), "{error}");
         let seen = mock.requests();
         assert!(seen[0].starts_with("POST /v1/jobs HTTP/1.1") && seen[0].ends_with("{\"a\":1}"), "{}", seen[0]);

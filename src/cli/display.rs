@@ -67,7 +67,11 @@ impl Display {
 
     fn state(&self, state: &State) {
         if let Some(bar) = &self.bar {
-            bar.set_message(if state.status == Status::Queued { "waits in the queue" } else { "begins" });
+            bar.set_message(match state.status {
+                Status::Queued => "waits in the queue",
+                Status::Paused => "is paused",
+                _ => "begins",
+            });
         }
         let detail = state.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", tame(detail)));
         let again = if state.attempt > 1 && state.status == Status::Running {

@@ -101,7 +101,12 @@ pub(crate) fn job() -> Job {
         progress: Progress { total_steps: 20, epochs: 20, ..Progress::default() },
         metrics: LastMetrics::default(),
         cancel_requested: false,
+        pause_requested: false,
         queue_position: Some(1),
+        queue_eta_seconds: None,
+        forked_from: None,
+        reproduces: None,
+        reproduced: None,
         weights_sha256: None,
         model_version: None,
     }

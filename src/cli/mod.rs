@@ -1,6 +1,6 @@
 //! The command line: one command, one file.
 //!
-//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`predict`], [`data`]
+//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`pause`], [`resume`], [`predict`], [`data`]
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
 //! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]
@@ -23,8 +23,10 @@ mod logging;
 #[cfg(test)]
 mod mock;
 mod out;
+mod pause;
 mod picture;
 mod predict;
+mod resume;
 mod serve;
 mod spec_file;
 mod sse;
@@ -65,6 +67,8 @@ enum Command {
     Train(train::TrainArgs),
     Watch(watch::WatchArgs),
     Cancel(cancel::CancelArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
     Predict(predict::PredictArgs),
     Data(data::DataArgs),
 }
@@ -99,6 +103,8 @@ async fn run(command: Command) -> Result<Ended, CliError> {
         Command::Train(args) => Box::pin(train::run(args)).await,
         Command::Watch(args) => Box::pin(watch::run(args)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args)).await,
+        Command::Pause(args) => Box::pin(pause::run(args)).await,
+        Command::Resume(args) => Box::pin(resume::run(args)).await,
         Command::Predict(args) => Box::pin(predict::run(args)).await,
         Command::Data(args) => data::run(args).await,
     }
@@ -125,7 +131,15 @@ mod tests {
         let mut command = Cli::command();
         let serve = command.find_subcommand_mut("serve").expect("it is there");
         let help = serve.render_long_help().to_string();
-        for word in ["DOJANG_LISTEN", "127.0.0.1:8080", "DOJANG_MEMORY_BUDGET", "4GiB", "Resources:", "Examples:"] {
+        for word in [
+            "DOJANG_LISTEN",
+            "127.0.0.1:8080",
+            "DOJANG_MEMORY_BUDGET",
+            "DOJANG_MAX_QUEUED",
+            "4GiB",
+            "Resources:",
+            "Examples:",
+        ] {
             assert!(help.contains(word), "{word} is missing:\n{help}");
         }
     }
@@ -136,7 +150,10 @@ mod tests {
             &["train"][..],
             &["train", "a", "--local", "--detach"],
             &["watch", "7"],
+            &["pause"],
+            &["resume", "7"],
             &["serve", "--threads", "0"],
+            &["serve", "--max-queued", "0"],
             &["serve", "--memory-budget", "much"],
             &["predict"],
             &["predict", "a", "--server", "ftp://x"],

@@ -67,6 +67,9 @@ pub(crate) struct PowerArgs {
     /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's]
     #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
     memory_budget: Option<u64>,
+    /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
+    #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", help_heading = "Resources")]
+    max_queued: Option<NonZeroUsize>,
 }
 
 impl ProcessArgs {
@@ -87,6 +90,7 @@ impl PowerArgs {
         config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
+        config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
         config
     }
 }

@@ -88,6 +88,8 @@ pub(crate) async fn run(args: WatchArgs) -> Result<Ended, CliError> {
 /// Shows a job's events, from the first, until it ends or somebody asks to stop.
 pub(crate) async fn follow(client: &Client, job: &Job, stop: &Stop, show: &mut Show) -> Result<Watched, CliError> {
     let mut follow = Follow::new(client, job.id);
+    // A stream goes on after the end of a job that was resumed since; the last end is the one after which it breaks off.
+    let mut done = None;
     let result = loop {
         let seen = tokio::select! {
             seen = follow.next() => seen,
@@ -99,11 +101,15 @@ pub(crate) async fn follow(client: &Client, job: &Job, stop: &Stop, show: &mut S
                     Show::Json => out::result(&entry.text.replace('\n', " ")).map_err(CliError::Stdout)?,
                     Show::Display(display) => entry.event.iter().for_each(|event| display.event(event)),
                 }
-                if let Some(EventBody::Done(done)) = entry.event.map(|event| event.body) {
-                    break Ok(Watched::Done(Box::new(done)));
-                }
+                done = match entry.event.map(|event| event.body) {
+                    Some(EventBody::Done(done)) => Some(done),
+                    _ => None,
+                };
             }
             Ok(Seen::Lost { why, wait }) => {
+                if let Some(done) = done {
+                    break Ok(Watched::Done(Box::new(done)));
+                }
                 let line = format!("connection lost ({why}); again in {}", span(wait.as_secs_f64()));
                 let line = Paint::stderr().yellow(&line);
                 match show {
@@ -153,6 +159,25 @@ mod tests {
             let text = summary(&job, &done, Paint::plain());
             assert!(text.contains(status) && text.contains("test accuracy 97.70 %"), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_job_that_was_resumed_is_its_last() {
+        let cancelled = lines("cancelled");
+        let (known, last) = (cancelled.matches("id: ").count(), lines("succeeded"));
+        let later = |line: &str| match line.strip_prefix("id: ").and_then(|id| id.parse::<usize>().ok()) {
+            Some(id) => format!("id: {}\n", id + known),
+            None => format!("{line}\n"),
+        };
+        let resumed: String = last.lines().map(later).collect();
+        let resumed = (1..=known)
+            .rev()
+            .fold(resumed, |text, id| text.replace(&format!("{{\"id\":{id},"), &format!("{{\"id\":{},", id + known)));
+        let mock = Mock::start(vec![Mock::stream(&format!("{cancelled}{resumed}"))]);
+        let client = Client::new(parse_server(&mock.url()).expect("an address")).expect("a client");
+        let (stop, _) = Stop::for_test();
+        let watched = follow(&client, &job(), &stop, &mut Show::Json).await.expect("a stream");
+        assert!(matches!(watched, Watched::Done(done) if done.status == Status::Succeeded));
     }
 
     #[tokio::test]

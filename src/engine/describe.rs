@@ -77,6 +77,13 @@ pub enum Kind {
         /// Largest.
         max: u64,
     },
+    /// A whole number within bounds, both included, which may be negative.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
     /// A finite number within bounds.
     Number {
         /// Lower bound.

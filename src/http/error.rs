@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::data::library::RemoveError;
 use crate::data::upload::UploadError;
 use crate::job::fault::{Fault, Faults, Pointer};
-use crate::scheduler::{RemoveDatasetError, SubmitError};
+use crate::scheduler::{RemoveDatasetError, SubmitError, WishError};
 use crate::serving::input::{InputError, InputErrorKind};
 use crate::serving::{ServeError, TryError};
 use crate::store::StoreError;
@@ -137,7 +137,22 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::Faults(faults) => faults.into(),
             SubmitError::Store(error) => error.into(),
-            SubmitError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"),
+            SubmitError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            SubmitError::QueueFull(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+            SubmitError::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            SubmitError::NoSource(_) => Self::not_found(error.to_string()),
+            SubmitError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
+        }
+    }
+}
+
+impl From<WishError> for Problem {
+    fn from(error: WishError) -> Self {
+        match error {
+            WishError::Refused(refused) => Self::new(StatusCode::CONFLICT, refused.to_string()),
+            // The request is sound; it is the job that no longer is.
+            WishError::Faults(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            WishError::Store(error) => error.into(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A stream subscribes first, then replays from the store, then goes over to what it is told live, dropping what it has
 //! already sent by id. When it falls behind, it goes back to the store. So there is no gap and no duplicate.
+//!
+//! A job's stream ends after `done`, unless the job was resumed since: then it goes on with what followed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -114,9 +116,6 @@ impl Reader {
     /// The next event in order; `None` when the stream ends.
     async fn next(&mut self) -> Option<Arc<Event>> {
         loop {
-            if self.ended {
-                return None;
-            }
             if let Some(event) = self.pending.pop_front() {
                 return Some(self.pass(Arc::new(event)));
             }
@@ -133,6 +132,9 @@ impl Reader {
                 self.pending = events.into();
                 continue;
             }
+            if self.ended {
+                return None;
+            }
             let received = tokio::select! {
                 received = self.live.next() => received?,
                 () = self.shutdown.cancelled() => return None,
@@ -148,6 +150,8 @@ impl Reader {
     fn pass(&mut self, event: Arc<Event>) -> Arc<Event> {
         self.sent = event.id;
         self.ended = matches!(event.body, EventBody::Done(_));
+        // What followed a resume is in the store.
+        self.replaying |= self.ended;
         event
     }
 }

@@ -1,16 +1,20 @@
-//! `/v1/jobs`: submit, list, show, cancel.
+//! `/v1/jobs`: submit, list, show; cancel, pause, resume; fork, reproduce.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::api::Api;
 use super::body::Body;
 use super::error::Problem;
+use super::idempotency::Keyed;
 use super::list::{List, check_limit};
 use super::params::{JobId, Params, no_such_job};
+use crate::job::fault::{Faults, Pointer};
+use crate::job::json;
 use crate::job::recipes::parse_spec;
 use crate::job::status::Status;
 use crate::job::view::Job;
@@ -50,17 +54,47 @@ pub(super) async fn list(
         Direction::Asc => Order::Oldest,
     };
     let query = JobQuery { status: params.status, limit: params.limit, after: params.after, order };
-    let page = api.scheduler.store().jobs(&query).await?;
+    let page = api.scheduler.jobs(&query).await?;
     let last_id = page.data.last().map(|job| job.id.to_string());
     Ok(Json(List::page(page.data, page.has_more, last_id)))
 }
 
-pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<(StatusCode, HeaderMap, Json<Job>), Problem> {
-    let spec = parse_spec(body.json()?)?;
-    let job = api.scheduler.submit(spec).await?;
+/// A job that was accepted: 202, where it is, and the job.
+type Accepted = (StatusCode, HeaderMap, Json<Job>);
+
+pub(super) async fn submit(State(api): State<Api>, request: Keyed) -> Result<Accepted, Problem> {
+    let spec = parse_spec(request.body.json()?)?;
+    Ok(accepted(api.scheduler.submit(spec, request.key.as_ref()).await?))
+}
+
+/// The body holds the members of the spec to replace; it may be empty.
+pub(super) async fn fork(State(api): State<Api>, JobId(id): JobId, request: Keyed) -> Result<Accepted, Problem> {
+    let overrides = optional(&request.body)?;
+    Ok(accepted(api.scheduler.fork(id, &overrides, request.key.as_ref()).await?))
+}
+
+/// The body is empty, or an object without members.
+pub(super) async fn reproduce(State(api): State<Api>, JobId(id): JobId, request: Keyed) -> Result<Accepted, Problem> {
+    if optional(&request.body)? != Value::Object(Map::new()) {
+        let detail = "a reproduction has the spec of its original; fork the job, or submit a new one, to change it";
+        return Err(Faults(vec![Pointer::root().fault(detail)]).into());
+    }
+    Ok(accepted(api.scheduler.reproduce(id, request.key.as_ref()).await?))
+}
+
+/// A body that may be left out.
+fn optional(body: &Body) -> Result<Value, Problem> {
+    let text = body.json()?;
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Object(Map::new()));
+    }
+    Ok(json::parse(text)?)
+}
+
+fn accepted(job: Job) -> Accepted {
     let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id));
     let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();
-    Ok((StatusCode::ACCEPTED, headers, Json(job)))
+    (StatusCode::ACCEPTED, headers, Json(job))
 }
 
 pub(super) async fn show(State(api): State<Api>, JobId(id): JobId) -> Result<Json<Job>, Problem> {
@@ -73,7 +107,17 @@ pub(super) async fn cancel(State(api): State<Api>, JobId(id): JobId) -> Result<(
     Ok((if job.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
 }
 
+/// 202 while a run still has to stop, 200 where the job is paused.
+pub(super) async fn pause(State(api): State<Api>, JobId(id): JobId) -> Result<(StatusCode, Json<Job>), Problem> {
+    let job = api.scheduler.pause(id).await?.ok_or_else(|| no_such_job(id))?;
+    Ok((if job.status == Status::Running { StatusCode::ACCEPTED } else { StatusCode::OK }, Json(job)))
+}
+
+pub(super) async fn resume(State(api): State<Api>, JobId(id): JobId) -> Result<Json<Job>, Problem> {
+    api.scheduler.resume(id).await?.map(Json).ok_or_else(|| no_such_job(id))
+}
+
 /// A job, or the answer that there is none.
 pub(super) async fn find(api: &Api, id: Uuid) -> Result<Job, Problem> {
-    api.scheduler.store().job(id).await?.ok_or_else(|| no_such_job(id))
+    api.scheduler.job(id).await?.ok_or_else(|| no_such_job(id))
 }

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod gradient_check;
 mod health;
+mod idempotency;
 mod import;
 mod jobs;
 mod list;

@@ -54,6 +54,7 @@ fn kind(kind_: Kind, value: &Value, place: &Pointer, faults: &mut Vec<Fault>) ->
         Kind::Nullable(_) if value.is_null() => Value::Null,
         Kind::Nullable(inner) => kind(*inner, value, place, faults),
         Kind::Count { min, max } => count(min, max, value, place, faults),
+        Kind::Integer { min, max } => integer(min, max, value, place, faults),
         Kind::Number { min, max } => number(min, max, value, place, faults),
         Kind::Pair { min, max } => pair(min, max, value, place, faults),
         Kind::Flag if value.is_boolean() => value.clone(),
@@ -80,6 +81,16 @@ fn count(min: u64, max: u64, value: &Value, place: &Pointer, faults: &mut Vec<Fa
         }
         None if value.is_number() => wrong(value, &format!("a whole number within {min} to {max}"), place, faults),
         None => wrong(value, "a whole number", place, faults),
+    }
+}
+
+fn integer(min: i64, max: i64, value: &Value, place: &Pointer, faults: &mut Vec<Fault>) -> Value {
+    let whole = value
+        .as_i64()
+        .or_else(|| value.as_f64().filter(|v| v.fract() == 0.0 && (-9e15..9e15).contains(v)).map(|v| v as i64));
+    match whole {
+        Some(n) if (min..=max).contains(&n) => n.into(),
+        _ => wrong(value, &format!("a whole number within {min} to {max}"), place, faults),
     }
 }
 

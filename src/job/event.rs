@@ -34,7 +34,7 @@ pub enum EventBody {
     Checkpoint(Saved),
     /// Something that its client should see.
     Alert(Alert),
-    /// The job ended; nothing follows.
+    /// The job ended; nothing follows, unless its client resumes what was cancelled.
     Done(Done),
 }
 

@@ -4,15 +4,19 @@
 //! - [`spec`]: what a client asks for; [`recipes`]: ready ones
 //! - [`plan`]: a checked spec; only a plan reaches the engine
 //! - [`gradient_check`]: a check of backpropagation, as a client asks for it
-//! - [`status`]: the states of a job and the legal moves between them
+//! - [`overrides`]: a spec with some members replaced; [`fork`]: what may differ where a job goes on from another's state
+//! - [`status`]: the states of a job and the legal moves between them; [`hold`]: how long one waits that brings servers down
 //! - [`event`]: the entries of a job's log
 //! - [`view`]: a job as its readers see it
 
 pub mod check;
 pub mod event;
 pub mod fault;
+pub mod fork;
 pub mod gradient_check;
+pub mod hold;
 pub mod json;
+pub mod overrides;
 pub mod plan;
 pub mod recipes;
 pub mod spec;

@@ -56,6 +56,8 @@ pub struct TrainSpec {
     pub checkpoint_every_seconds: f64,
     /// Whether a look inside the network is taken at the end of epochs.
     pub diagnostics: bool,
+    /// Which waiting jobs go first: those of a higher priority, and of one priority the oldest.
+    pub priority: i32,
 }
 
 /// Which samples.
@@ -157,6 +159,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Flag,
         "true",
         "whether a look inside the network is taken at the end of epochs: histograms, dead units, norms, filters",
+    ),
+    Field::optional(
+        "priority",
+        Kind::Integer { min: -100, max: 100 },
+        "0",
+        "which waiting jobs go first: those of a higher priority; of one priority the oldest",
     ),
 ];
 

@@ -12,32 +12,38 @@ pub enum Status {
     Queued,
     /// Is being trained.
     Running,
+    /// Waits for its client to resume it.
+    Paused,
     /// Is trained; its weights are a model's version.
     Succeeded,
     /// Cannot be trained to its end.
     Failed,
-    /// Was stopped by its client.
+    /// Was stopped by its client, who may yet resume it.
     Cancelled,
 }
 
 impl Status {
     /// All states.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Paused, Self::Succeeded, Self::Failed, Self::Cancelled];
 
     /// Whether a job in this state may move to `next`.
     ///
-    /// `Running → Queued` is what a restart of the server does: a death of the process is not a failed attempt.
+    /// `Running → Queued` is what a restart of the server does: a death of the process is not a failed attempt. What its
+    /// client has stopped may go on from its checkpoint: `Paused → Queued`, `Cancelled → Queued`.
     pub fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Queued, Self::Running | Self::Cancelled | Self::Failed)
-                | (Self::Running, Self::Queued | Self::Succeeded | Self::Failed | Self::Cancelled)
+            (Self::Queued, Self::Running | Self::Paused | Self::Cancelled | Self::Failed)
+                | (Self::Running, Self::Queued | Self::Paused | Self::Succeeded | Self::Failed | Self::Cancelled)
+                | (Self::Paused, Self::Queued | Self::Cancelled)
+                | (Self::Cancelled, Self::Queued)
         )
     }
 
-    /// Whether nothing more will happen.
+    /// Whether it has ended: nothing more will happen, unless its client resumes what was cancelled.
     pub fn is_final(self) -> bool {
-        Self::ALL.iter().all(|next| !self.may_become(*next))
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
     /// Its name, as in JSON and in the store.
@@ -45,6 +51,7 @@ impl Status {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -121,8 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_final() {
+    fn only_a_cancelled_job_leaves_its_end() {
         let ends: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_final()).collect();
         assert_eq!(ends, [Status::Succeeded, Status::Failed, Status::Cancelled]);
+        for end in ends {
+            let next: Vec<_> = Status::ALL.into_iter().filter(|next| end.may_become(*next)).collect();
+            assert_eq!(next, if end == Status::Cancelled { vec![Status::Queued] } else { vec![] });
+        }
     }
 }

@@ -52,8 +52,23 @@ pub struct Job {
     pub metrics: LastMetrics,
     /// Whether its client has asked to stop it.
     pub cancel_requested: bool,
+    /// Whether its client has asked to pause it; until its run has stopped.
+    #[serde(default)]
+    pub pause_requested: bool,
     /// Its place among the waiting jobs, from 1.
     pub queue_position: Option<u64>,
+    /// Seconds until its turn, about; of a waiting job where it is known how long those before it will take.
+    #[serde(default)]
+    pub queue_eta_seconds: Option<f64>,
+    /// The job whose checkpoint it began from.
+    #[serde(default)]
+    pub forked_from: Option<Uuid>,
+    /// The job that it is to end like.
+    #[serde(default)]
+    pub reproduces: Option<Uuid>,
+    /// Whether it has ended with the very weights of the job that it reproduces; null before there are any.
+    #[serde(default)]
+    pub reproduced: Option<bool>,
     /// SHA-256 of the weights file.
     pub weights_sha256: Option<String>,
     /// The version of its model that the weights became.

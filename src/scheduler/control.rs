@@ -7,15 +7,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Stop {
-    /// The server shuts down: the job goes on at the next start.
-    Shutdown = 1,
-    /// The client has cancelled the job.
-    Cancel = 2,
+    /// The server shuts down, or the client has asked to cancel or to pause the job: the run saves a checkpoint and gives
+    /// the job back to the store, which knows what becomes of it.
+    GiveBack = 1,
     /// Another worker owns the job now: nothing more may be written.
-    Fenced = 3,
+    Fenced = 2,
 }
 
-/// Tells one run to stop. The gravest word stays: what is fenced is never merely cancelled again.
+/// Tells one run to stop. The gravest word stays: what is fenced is never merely to give its job back again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Control(Arc<AtomicU8>);
 
@@ -27,8 +26,7 @@ impl Control {
     pub(super) fn requested(&self) -> Option<Stop> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
-            1 => Some(Stop::Shutdown),
-            2 => Some(Stop::Cancel),
+            1 => Some(Stop::GiveBack),
             _ => Some(Stop::Fenced),
         }
     }

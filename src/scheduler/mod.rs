@@ -1,7 +1,9 @@
 //! Floor 4: the life of jobs, from the queue to their weights.
 //!
 //! - [`hub`]: events on their way to whoever listens; always persisted first
-//! - [`Scheduler`] (`state`): takes jobs in, keeps the workers, stops what is to be stopped
+//! - [`Scheduler`] (`state`): keeps the workers, stops what is to be stopped
+//! - `intake`: jobs and weights taken in; `derive`: jobs that go on from others, or do them again
+//! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
 //! - `cores`: how the training cores are shared; `datasets`: datasets that are removed
@@ -10,12 +12,18 @@ mod clock;
 mod control;
 mod cores;
 mod datasets;
+mod derive;
+mod eta;
 pub mod hub;
+mod intake;
 mod record;
 mod run;
 mod state;
 mod watch;
+mod wishes;
 pub mod worker;
 
 pub use datasets::RemoveDatasetError;
-pub use state::{Scheduler, SubmitError};
+pub use intake::SubmitError;
+pub use state::{Capacity, Scheduler};
+pub use wishes::WishError;

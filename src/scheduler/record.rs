@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::now;
 use super::control::{Control, Stop};
 use super::hub::Hub;
-use super::watch::{Message, Standing};
-use crate::engine::checkpoint::Checkpoint;
+use super::watch::{Message, Snapshot, Standing};
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
@@ -21,7 +20,7 @@ use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
 const PACE: Duration = Duration::from_millis(50);
-/// How often the store is asked whether the job is cancelled: wake-ups are hints, polling is the truth.
+/// How often the store is asked whether the job is to be cancelled or paused: wake-ups are hints, polling is the truth.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries of a write that fails for another reason than a full or busy disk.
 const TRIES: u32 = 5;
@@ -55,14 +54,6 @@ struct Batch {
     standing: Option<Standing>,
 }
 
-/// A state that is to be saved.
-#[derive(Debug)]
-struct SavedState {
-    state: Checkpoint,
-    epoch: u64,
-    trained_seconds: f64,
-}
-
 impl Recorder {
     /// Records until the training thread hangs up.
     pub(super) async fn record(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<(), Lost> {
@@ -87,17 +78,17 @@ impl Recorder {
                         tokio::time::sleep_until(committed + PACE).await;
                     }
                 }
-                _ = poll.tick() => self.ask_for_cancel().await,
+                _ = poll.tick() => self.ask_whether_to_stop().await,
             }
         }
     }
 
-    async fn ask_for_cancel(&self) {
-        match self.store.cancel_requested(self.run).await {
-            Ok(true) => self.control.stop(Stop::Cancel),
+    async fn ask_whether_to_stop(&self) {
+        match self.store.stop_requested(self.run).await {
+            Ok(true) => self.control.stop(Stop::GiveBack),
             Ok(false) => {}
             Err(StoreError::Fenced) => self.control.stop(Stop::Fenced),
-            Err(error) => tracing::warn!(%error, "failed to ask whether the job is cancelled"),
+            Err(error) => tracing::warn!(%error, "failed to ask whether the job is to stop"),
         }
     }
 
@@ -110,13 +101,11 @@ impl Recorder {
                     batch.standing = Some(*standing);
                 }
                 Message::Look(look) => batch.looks.push(*look),
-                Message::Checkpoint { state, epoch, trained_seconds } => {
+                Message::Checkpoint(snapshot) => {
                     let mut ready = std::mem::take(&mut batch);
                     *last = ready.standing.take().unwrap_or_else(|| last.clone());
-                    last.progress.step = state.position.step;
-                    last.progress.epoch = last.progress.epoch.max(epoch);
-                    let saved = SavedState { state: *state, epoch, trained_seconds };
-                    self.save(ready, saved, last).await?;
+                    last.reach(&snapshot);
+                    self.save(ready, *snapshot, last).await?;
                 }
             }
         }
@@ -136,9 +125,21 @@ impl Recorder {
     async fn save(
         &mut self,
         Batch { mut events, looks, .. }: Batch,
-        SavedState { state, epoch, trained_seconds }: SavedState,
+        snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
+        let (checkpoint, event) = self.checkpoint(snapshot).await?;
+        events.push(event);
+        let (store, run) = (self.store.clone(), self.run);
+        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
+        self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
+        self.hub.publish(events);
+        Ok(())
+    }
+
+    /// A state as it is kept, and the event that says so; both have yet to be written.
+    pub(super) async fn checkpoint(&mut self, snapshot: Snapshot) -> Result<(NewCheckpoint, Event), Lost> {
+        let Snapshot { state, epoch, trained_seconds } = snapshot;
         let step = state.position.step;
         let encoded = tokio::task::spawn_blocking(move || {
             let bytes = state.encode();
@@ -148,13 +149,8 @@ impl Recorder {
             tracing::error!("encoding a checkpoint panicked");
             return Err(Lost::Abandoned);
         };
-        events.push(self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 })));
-        let checkpoint = NewCheckpoint { bytes, sha256, step, trained_seconds };
-        let (store, run) = (self.store.clone(), self.run);
-        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
-        self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
-        self.hub.publish(events);
-        Ok(())
+        let event = self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 }));
+        Ok((NewCheckpoint { bytes, sha256, step, trained_seconds }, event))
     }
 
     fn event(&mut self, body: EventBody) -> Event {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
-use super::watch::{Frame, Halt, Message, Standing, Watch};
+use super::watch::{Frame, Halt, Message, Snapshot, Standing, Watch};
 use crate::data::Dataset;
 use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
@@ -38,10 +38,8 @@ pub(super) struct Start {
 pub(super) enum Ending {
     /// The weights are final.
     Trained(Box<Trained>),
-    /// The client cancelled the job; the last state has been handed to the recorder.
-    Cancelled(Standing),
-    /// The server shuts down; the last state has been handed to the recorder.
-    Interrupted,
+    /// The run was told to give its job back, in this state.
+    GivenBack(Box<Snapshot>, Standing),
     /// Another worker owns the job.
     Fenced,
     /// The job cannot be trained to its end.
@@ -56,6 +54,8 @@ pub(super) struct Trained {
     pub(super) parameters: Vec<f32>,
     pub(super) evaluation: Report,
     pub(super) standing: Standing,
+    /// The state after the last mini-batch, whatever the final weights are.
+    pub(super) last: Snapshot,
 }
 
 /// Runs a job. A panic is a failed job, never a dead server.
@@ -126,12 +126,15 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
     let parameters = trainer.parameters().to_vec();
     drop(trainer);
     match ending {
-        Driven::Trained(reason, evaluation) => {
+        Driven::Trained(reason, evaluation, last) => {
             let standing = standing_of(watch, reason == StopReason::Completed);
-            Ending::Trained(Box::new(Trained { reason, network, parameters, evaluation, standing }))
+            Ending::Trained(Box::new(Trained { reason, network, parameters, evaluation, standing, last }))
         }
-        Driven::Cancelled => Ending::Cancelled(standing_of(watch, false)),
-        Driven::Interrupted => Ending::Interrupted,
+        Driven::GivenBack(snapshot) => {
+            let mut standing = standing_of(watch, false);
+            standing.reach(&snapshot);
+            Ending::GivenBack(Box::new(snapshot), standing)
+        }
         Driven::Fenced => Ending::Fenced,
         Driven::Failed { reason, error } => Ending::Failed { reason, error },
     }
@@ -139,9 +142,8 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
 
 /// An [`Ending`] before the trainer has let go of the network.
 enum Driven {
-    Trained(StopReason, Report),
-    Cancelled,
-    Interrupted,
+    Trained(StopReason, Report, Snapshot),
+    GivenBack(Snapshot),
     Fenced,
     Failed { reason: StopReason, error: String },
 }
@@ -164,39 +166,40 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, class
             }
             (Outcome::Stopped, Some(Halt::Reshare)) => {}
             (Outcome::Stopped, Some(Halt::MaxSeconds)) => {
-                trainer.restore_best();
-                if !trainer.checkpoint().is_finite() {
-                    return diverged(watch, trainer.step());
-                }
                 return conclude(trainer, watch, (data, classes), StopReason::MaxSeconds, &pool);
             }
             (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
-            (Outcome::Stopped, Some(Halt::Told(stop))) => {
-                let checkpoint = trainer.checkpoint();
-                if !checkpoint.is_finite() {
+            (Outcome::Stopped, Some(Halt::Told(Stop::GiveBack))) => {
+                let state = trainer.checkpoint();
+                if !state.is_finite() {
                     return diverged(watch, trainer.step());
                 }
-                watch.save(checkpoint);
-                return if stop == Stop::Cancel { Driven::Cancelled } else { Driven::Interrupted };
+                return Driven::GivenBack(watch.snapshot(state));
             }
             (Outcome::Diverged { step }, _) => return diverged(watch, step),
         }
     }
 }
 
-/// Measures the final weights, which need not be those of the last epoch.
+/// Keeps the last state, and measures the final weights, which need not be those of the last epoch.
 fn conclude(
-    trainer: &Trainer<'_>,
+    trainer: &mut Trainer<'_>,
     watch: &mut Watch<'_>,
     (data, classes): (Data<'_>, usize),
     reason: StopReason,
     pool: &rayon::ThreadPool,
 ) -> Driven {
+    let last = trainer.checkpoint();
+    if !last.is_finite() {
+        return diverged(watch, trainer.step());
+    }
+    let last = watch.snapshot(last);
+    trainer.restore_best();
     let report = pool.install(|| trainer.report_on(data.test, classes));
     watch.standing.metrics.test_loss = report.loss;
     watch.standing.metrics.test_accuracy = report.accuracy;
     watch.standing.progress.step = trainer.step();
-    Driven::Trained(reason, report)
+    Driven::Trained(reason, report, last)
 }
 
 fn diverged(watch: &Watch<'_>, step: u64) -> Driven {

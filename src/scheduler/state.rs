@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, RwLock, RwLockWriteGuard};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -17,8 +18,7 @@ use crate::data::source::DataError;
 use crate::job::fault::{Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
-use crate::job::view::Job;
-use crate::store::{ModelVersion, NewJob, NewVersion, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// The life of all jobs of this server.
 #[derive(Debug, Clone)]
@@ -33,7 +33,9 @@ struct Inner {
     /// The runs of this process; what the store says is what counts.
     running: Mutex<HashMap<Uuid, Control>>,
     cores: Cores,
-    memory_budget: u64,
+    capacity: Capacity,
+    /// When this process began: jobs that bring it down are held back from then on. The clock on the wall may jump.
+    began: Instant,
     /// Held to read while a job is taken in, and to write while a dataset goes: none goes between the look whether it
     /// is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
@@ -41,18 +43,17 @@ struct Inner {
     workers: TaskTracker,
 }
 
-/// Why a job was not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The spec cannot be trained.
-    #[error("the spec has faults: {0}")]
-    Faults(#[from] Faults),
-    /// The job could not be kept.
-    #[error("failed to keep the job: {0}")]
-    Store(#[from] StoreError),
-    /// The server is shutting down.
-    #[error("the server is shutting down")]
-    ShuttingDown,
+/// What jobs may take of the machine, and of its patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Training threads, of all jobs together.
+    pub threads: usize,
+    /// Jobs that train at once.
+    pub slots: usize,
+    /// Bytes that one job may take at its peak.
+    pub job_memory: u64,
+    /// Most jobs that may wait: no more are accepted then.
+    pub max_queued: u64,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -62,30 +63,31 @@ fn no_dataset(error: &DataError) -> Faults {
 
 impl Scheduler {
     /// A scheduler without workers; [`start`](Self::start) adds them.
-    pub fn new(store: Store, library: Arc<Library>, threads: usize, memory_budget: u64) -> Self {
+    pub fn new(store: Store, library: Arc<Library>, capacity: Capacity) -> Self {
         Self(Arc::new(Inner {
             store,
             library,
             hub: Hub::default(),
             wake: Notify::new(),
             running: Mutex::default(),
-            cores: Cores::new(threads),
-            memory_budget,
+            cores: Cores::new(capacity.threads),
+            capacity,
+            began: Instant::now(),
             intake: RwLock::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
         }))
     }
 
-    /// Brings jobs that ran when the process died back into the queue, then starts `slots` workers.
+    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub async fn start(&self, slots: usize) -> Result<(), StoreError> {
+    pub async fn start(&self) -> Result<(), StoreError> {
         for job in self.store().requeue_running(now()).await? {
             tracing::info!(%job, "was running when the server stopped; goes on from its last checkpoint");
         }
-        for _ in 0..slots {
+        for _ in 0..self.0.capacity.slots {
             self.0.workers.spawn(self.clone().work());
         }
         self.0.workers.close();
@@ -98,7 +100,7 @@ impl Scheduler {
     /// Every fault of the spec.
     pub fn plan(&self, spec: TrainSpec) -> Result<Plan, Faults> {
         let datasets = self.library().infos();
-        Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.memory_budget })
+        Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.capacity.job_memory })
     }
 
     /// Checks a spec, and that its dataset is to be had.
@@ -111,54 +113,11 @@ impl Scheduler {
         Ok(plan)
     }
 
-    /// Takes a job in. When this returns, the job is durable.
-    ///
-    /// # Errors
-    /// Every fault of the spec, or why the job cannot be kept.
-    pub async fn submit(&self, spec: TrainSpec) -> Result<Job, SubmitError> {
-        if self.is_shutting_down() {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let _intake = self.0.intake.read().await;
-        let plan = self.plan_with_data(spec)?;
-        let new = NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: now() };
-        let job = self.store().insert_job(&new).await?;
-        self.hub().publish(self.store().events(job.id, 0, 1).await?);
-        self.0.wake.notify_one();
-        Ok(job)
-    }
-
-    /// Takes weights in that no job has trained, as the next version of their model. When this returns, it is durable.
-    ///
-    /// # Errors
-    /// If their dataset has gone meanwhile, or why they cannot be kept.
-    pub async fn take_version(&self, new: NewVersion) -> Result<ModelVersion, SubmitError> {
-        if self.is_shutting_down() {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let _intake = self.0.intake.read().await;
-        self.plan(new.spec.clone())?;
-        Ok(self.store().import_version(&new, now()).await?)
-    }
-
-    /// Cancels a job: a waiting one at once, a running one within a mini-batch. Asking again changes nothing.
-    ///
-    /// # Errors
-    /// If the store fails. `None` if there is no such job.
-    pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let Some(cancelled) = self.store().cancel(id, now()).await? else { return Ok(None) };
-        self.hub().publish(cancelled.events);
-        if cancelled.job.cancel_requested {
-            self.stop_run(id, Stop::Cancel);
-        }
-        Ok(Some(cancelled.job))
-    }
-
     /// Stops the workers: running jobs save a checkpoint and go back into the queue.
     pub async fn shutdown(&self) {
         self.0.shutdown.cancel();
         for control in self.running().values() {
-            control.stop(Stop::Shutdown);
+            control.stop(Stop::GiveBack);
         }
         self.0.workers.wait().await;
     }
@@ -188,6 +147,21 @@ impl Scheduler {
         &self.0.shutdown
     }
 
+    /// What jobs may take.
+    pub(super) fn capacity(&self) -> Capacity {
+        self.0.capacity
+    }
+
+    /// How long this process has been up.
+    pub(super) fn up(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    /// While this is held, no dataset is removed.
+    pub(super) async fn no_removal(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.intake.read().await
+    }
+
     /// While this is held, no job is taken in.
     pub(super) async fn no_new_jobs(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.intake.write().await
@@ -211,7 +185,7 @@ impl Scheduler {
         self.running().insert(job, control.clone());
         // A shutdown that came before this line did not see the run.
         if self.is_shutting_down() {
-            control.stop(Stop::Shutdown);
+            control.stop(Stop::GiveBack);
         }
         control
     }

@@ -21,7 +21,17 @@ pub(super) enum Message {
     /// A look inside the network.
     Look(Box<Diagnostics>),
     /// A state to save.
-    Checkpoint { state: Box<Checkpoint>, epoch: u64, trained_seconds: f64 },
+    Checkpoint(Box<Snapshot>),
+}
+
+/// A state of training with what a checkpoint needs besides.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) state: Checkpoint,
+    /// The epoch that it reaches into, from 1.
+    pub(super) epoch: u64,
+    /// Training time so far, over all attempts.
+    pub(super) trained_seconds: f64,
 }
 
 /// Where a job stands.
@@ -29,6 +39,16 @@ pub(super) enum Message {
 pub(super) struct Standing {
     pub(super) progress: Progress,
     pub(super) metrics: LastMetrics,
+}
+
+impl Standing {
+    /// Takes it on to a state: the last figures may be some mini-batches older.
+    pub(super) fn reach(&mut self, snapshot: &Snapshot) {
+        let progress = &mut self.progress;
+        progress.step = snapshot.state.position.step;
+        progress.epoch = progress.epoch.max(snapshot.epoch);
+        progress.fraction = progress.step as f64 / progress.total_steps.max(1) as f64;
+    }
 }
 
 /// Why training stopped before its end.
@@ -102,20 +122,14 @@ impl<'a> Watch<'a> {
     }
 
     /// Training time of the job so far, in seconds.
-    pub(super) fn trained_seconds(&self) -> f64 {
+    fn trained_seconds(&self) -> f64 {
         self.frame.trained_before + self.began.elapsed().as_secs_f64()
     }
 
-    /// The epoch that `step` mini-batches reach into, from 1.
-    pub(super) fn epoch_of(&self, step: u64) -> u64 {
-        step.div_ceil(self.frame.steps_per_epoch).max(1)
-    }
-
-    /// Hands a state to the recorder, to be saved.
-    pub(super) fn save(&mut self, state: Checkpoint) {
-        let (epoch, trained_seconds) = (self.epoch_of(state.position.step), self.trained_seconds());
-        self.send(Message::Checkpoint { state: Box::new(state), epoch, trained_seconds });
-        self.saved = Instant::now();
+    /// A state with what this run knows of it.
+    pub(super) fn snapshot(&self, state: Checkpoint) -> Snapshot {
+        let epoch = state.position.step.div_ceil(self.frame.steps_per_epoch).max(1);
+        Snapshot { epoch, trained_seconds: self.trained_seconds(), state }
     }
 
     /// Hands an event to the recorder.
@@ -214,6 +228,7 @@ impl Observer for Watch<'_> {
     }
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
-        self.save(checkpoint);
+        self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint))));
+        self.saved = Instant::now();
     }
 }

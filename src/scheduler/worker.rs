@@ -10,12 +10,13 @@ use super::clock::now;
 use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
 use super::run::{Ending, Start, Trained, run};
-use super::watch::Standing;
+use super::watch::{Snapshot, Standing};
 use crate::engine::checkpoint::all_finite;
 use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
+use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, NewWeights, StoreError};
+use crate::store::{Claim, Finish, NewWeights, News, StoreError};
 
 /// How long a worker sleeps on an empty queue unless it is woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ impl Scheduler {
     /// # Errors
     /// If no job can be claimed; a run that fails is not an error of this.
     pub async fn run_next(&self) -> Result<Turn, StoreError> {
-        let Some(mut claim) = self.store().claim(now()).await? else { return Ok(Turn::Empty) };
+        let Some(mut claim) = self.store().claim(now(), self.up()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
@@ -98,7 +99,7 @@ impl Scheduler {
             }
             Err(corrupt) => Ending::Failed { reason: StopReason::Error, error: corrupt.to_string() },
         };
-        if let Err(lost) = self.conclude(&recorder, &job, ending).await {
+        if let Err(lost) = self.conclude(&mut recorder, &job, ending).await {
             tracing::warn!(job = %job.id, ?lost, "the end of the run could not be written");
         }
     }
@@ -121,17 +122,12 @@ impl Scheduler {
     }
 
     /// Writes how the run ended, then tells it.
-    async fn conclude(&self, recorder: &Recorder, job: &Job, ending: Ending) -> Result<(), Lost> {
+    async fn conclude(&self, recorder: &mut Recorder, job: &Job, ending: Ending) -> Result<(), Lost> {
         let finish = match ending {
             Ending::Fenced => return Err(Lost::Fenced),
-            Ending::Interrupted => {
-                let events = recorder.insist(|| self.store().release(recorder.run, now())).await?;
-                tracing::info!(job = %job.id, "interrupted; goes on at the next start");
-                self.hub().publish(events);
-                return Ok(());
-            }
+            Ending::GivenBack(snapshot, standing) => return self.give_back(recorder, job, *snapshot, standing).await,
             Ending::Trained(trained) => {
-                let Trained { reason, network, parameters, evaluation, standing } = *trained;
+                let Trained { reason, network, parameters, evaluation, standing, last } = *trained;
                 if all_finite(&parameters) {
                     let metadata = WeightsMetadata::new(&network, &job.spec.dataset.name, job.spec.loss);
                     let encoded = tokio::task::spawn_blocking(move || {
@@ -139,18 +135,41 @@ impl Scheduler {
                         NewWeights { sha256: sha256_hex(&bytes), bytes }
                     });
                     let weights = encoded.await.map_err(|_| Lost::Abandoned)?;
+                    let (checkpoint, event) = recorder.checkpoint(last).await?;
                     let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
-                    Finish { evaluation: Some(evaluation), ..end }
+                    let (events, checkpoint) = (vec![event], Some(checkpoint));
+                    Finish { evaluation: Some(evaluation), events, checkpoint, ..end }
                 } else {
                     let error = Some("the final weights are not finite".into());
                     ended(Status::Failed, StopReason::Diverged, error, None, Some(standing), job)
                 }
             }
-            Ending::Cancelled(standing) => ended(Status::Cancelled, StopReason::User, None, None, Some(standing), job),
             Ending::Failed { reason, error } => ended(Status::Failed, reason, Some(error), None, None, job),
         };
         let events = recorder.insist(|| self.store().finish(recorder.run, &finish, now())).await?;
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
+        self.hub().publish(events);
+        Ok(())
+    }
+
+    /// Writes the last state of a run that was told to stop. Whether its job is cancelled, paused or waits again is for
+    /// the store to say: a client may have changed its mind since.
+    async fn give_back(
+        &self,
+        recorder: &mut Recorder,
+        job: &Job,
+        snapshot: Snapshot,
+        standing: Standing,
+    ) -> Result<(), Lost> {
+        let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
+        let events = [event];
+        let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
+        let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), now())).await?;
+        let status = events.iter().rev().find_map(|event| match &event.body {
+            EventBody::State(state) => Some(state.status.as_str()),
+            _ => None,
+        });
+        tracing::info!(job = %job.id, status, "stopped");
         self.hub().publish(events);
         Ok(())
     }
@@ -182,5 +201,6 @@ fn ended(
         error,
         evaluation: None,
         weights,
+        checkpoint: None,
     }
 }

@@ -35,7 +35,7 @@ pub struct StoredCheckpoint {
 }
 
 impl Store {
-    /// A job's newest checkpoint, if it has one. A job that succeeded has none any more.
+    /// A job's newest checkpoint, if it has one.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where its bytes are not what was written; any failure of the database.
@@ -87,7 +87,7 @@ pub(super) async fn replace(db: &mut SqliteConnection, job: Uuid, new: &NewCheck
 }
 
 /// Deletes a job's checkpoint; a trigger takes its bytes.
-pub(super) async fn delete(db: &mut SqliteConnection, job: Uuid) -> Result<(), StoreError> {
+async fn delete(db: &mut SqliteConnection, job: Uuid) -> Result<(), StoreError> {
     sqlx::query("delete from checkpoints where job = ?").bind(job).execute(db).await?;
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! Jobs accepted and read.
 
 use jiff::Timestamp;
-use sqlx::QueryBuilder;
+use sqlx::{QueryBuilder, SqliteConnection};
 use uuid::Uuid;
 
+use super::checkpoints::{self, NewCheckpoint};
 use super::error::{Corrupt, StoreError};
 use super::events::Log;
+use super::history;
+use super::keys::{self, Keyed, RequestKey};
 use super::open::Store;
 use super::row::{self, JobRow, int, job_columns, json};
-use crate::job::event::{EventBody, State};
+use crate::job::event::{Event, EventBody, State};
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::Status;
@@ -25,6 +28,43 @@ pub struct NewJob {
     pub plan: PlanSummary,
     /// When.
     pub at: Timestamp,
+    /// Where it goes on from, if not from initial weights.
+    pub fork: Option<Fork>,
+    /// The job that it is to end like.
+    pub reproduces: Option<Uuid>,
+}
+
+/// The state of another job that a new one goes on from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fork {
+    /// The other job.
+    pub source: Uuid,
+    /// SHA-256 of its checkpoint as it was kept.
+    pub source_sha256: String,
+    /// What the new job begins with.
+    pub checkpoint: NewCheckpoint,
+}
+
+/// On what terms a job is accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// Most jobs that may wait; no bound if none.
+    pub max_queued: Option<u64>,
+    /// What makes the request one that may come twice.
+    pub key: Option<&'a RequestKey>,
+}
+
+/// What came of a job that was to be accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Admitted {
+    /// It waits now; the events that were added.
+    New(Box<Job>, Vec<Event>),
+    /// The same request has made this job before.
+    Known(Box<Job>),
+    /// Another request has used the key; nothing was written.
+    KeyTaken,
+    /// So many wait already; nothing was written.
+    QueueFull(u64),
 }
 
 /// Which jobs to list.
@@ -60,33 +100,49 @@ pub struct Page<T> {
 }
 
 impl Store {
-    /// Accepts a job: it waits now, and is on the disk.
+    /// Accepts a job: it waits now, and is on the disk, with the key of its request.
     ///
     /// # Errors
     /// Any failure of the database.
-    pub async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
+    pub async fn admit(&self, new: &NewJob, terms: Terms<'_>) -> Result<Admitted, StoreError> {
         let mut tx = self.write().await?;
-        let mut log = Log::at(new.id, 0);
-        sqlx::query(
-            "insert into jobs (id, status, last_event_id, spec, plan, progress, metrics, model, created_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(new.id)
-        .bind(Status::Queued.as_str())
-        .bind(int(log.last() + 1)?)
-        .bind(json(&new.spec)?)
-        .bind(json(&new.plan)?)
-        .bind(json(&Progress::start(&new.plan))?)
-        .bind(json(&LastMetrics::default())?)
-        .bind(new.spec.model_name())
-        .bind(new.at.to_string())
-        .execute(&mut *tx)
-        .await?;
-        let state = State { status: Status::Queued, stop_reason: None, attempt: 0, detail: None };
-        log.push(&mut tx, new.at, EventBody::State(state)).await?;
+        if let Some(key) = terms.key {
+            keys::delete_old(&mut tx, new.at).await?;
+            match keys::find(&mut tx, key, new.at).await? {
+                Some(Keyed::Job(job)) => return Ok(Admitted::Known(job)),
+                Some(Keyed::Other) => return Ok(Admitted::KeyTaken),
+                None => {}
+            }
+        }
+        if let Some(max) = terms.max_queued {
+            let waiting: i64 =
+                sqlx::query_scalar("select count(*) from jobs where status = 'queued'").fetch_one(&mut *tx).await?;
+            let waiting = u64::try_from(waiting).unwrap_or(0);
+            if waiting >= max {
+                return Ok(Admitted::QueueFull(waiting));
+            }
+        }
+        let event = insert(&mut tx, new).await?;
+        if let Some(key) = terms.key {
+            keys::keep(&mut tx, key, new).await?;
+        }
         let job = row::get(&mut tx, new.id).await?;
         tx.commit().await?;
-        Ok(job)
+        Ok(Admitted::New(Box::new(job), vec![event]))
+    }
+
+    /// Where a job went on from: the other job, unless that is deleted, and the SHA-256 of its checkpoint. `None` of one
+    /// that began from initial weights.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn fork_of(&self, id: Uuid) -> Result<Option<(Option<Uuid>, String)>, StoreError> {
+        let row: Option<(Option<Uuid>, Option<String>)> =
+            sqlx::query_as("select forked_from, start_sha256 from jobs where id = ?")
+                .bind(id)
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(row.and_then(|(source, sha256)| Some((source, sha256?))))
     }
 
     /// The job of this id, if there is one.
@@ -109,7 +165,8 @@ impl Store {
         // The queue is counted once, however many waiting jobs the page has.
         let mut sql = QueryBuilder::new(concat!(
             "with waiting as materialized
-                 (select seq, row_number() over (order by seq) as place from jobs where status = 'queued')
+                 (select seq, row_number() over (order by priority desc, seq) as place from jobs
+                  where status = 'queued')
              select ",
             job_columns!(),
             ", waiting.place as queue_position from jobs left join waiting on waiting.seq = jobs.seq where true"
@@ -132,4 +189,36 @@ impl Store {
         let data = rows.into_iter().map(JobRow::into_job).collect::<Result<_, Corrupt>>()?;
         Ok(Page { data, has_more })
     }
+}
+
+/// Writes a new job, with the first event of its log.
+async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreError> {
+    let mut log = Log::at(new.id, 0);
+    let start = Progress::start(&new.plan);
+    let progress = new.fork.as_ref().map_or(start.clone(), |fork| history::progress_at(&start, fork.checkpoint.step));
+    sqlx::query(
+        "insert into jobs (id, status, last_event_id, spec, plan, progress, metrics, model, created_at, priority,
+             forked_from, start_sha256, reproduces)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id)
+    .bind(Status::Queued.as_str())
+    .bind(int(log.last() + 1)?)
+    .bind(json(&new.spec)?)
+    .bind(json(&new.plan)?)
+    .bind(json(&progress)?)
+    .bind(json(&LastMetrics::default())?)
+    .bind(new.spec.model_name())
+    .bind(new.at.to_string())
+    .bind(new.spec.priority)
+    .bind(new.fork.as_ref().map(|fork| fork.source))
+    .bind(new.fork.as_ref().map(|fork| &fork.source_sha256))
+    .bind(new.reproduces)
+    .execute(&mut *db)
+    .await?;
+    if let Some(fork) = &new.fork {
+        checkpoints::replace(&mut *db, new.id, &fork.checkpoint).await?;
+    }
+    let state = State { status: Status::Queued, stop_reason: None, attempt: 0, detail: None };
+    log.push(db, new.at, EventBody::State(state)).await
 }

@@ -6,7 +6,8 @@
 //! - `open`: the database: opened, brought up to date, closed
 //! - `error`: what can go wrong
 //! - `jobs`: jobs accepted and read
-//! - `queue`: jobs claimed, given back and cancelled
+//! - `keys`: requests that may come twice; `rests`: how much is left to train of jobs that have not ended
+//! - `queue`: jobs claimed and given back; `wishes`: cancelled, paused and resumed
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
@@ -20,25 +21,31 @@ mod error;
 mod events;
 mod history;
 mod jobs;
+mod keys;
 mod models;
 mod moves;
 mod open;
 mod queue;
+mod rests;
 mod row;
 mod run;
 mod weights;
+mod wishes;
 
 pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
 pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
-pub use jobs::{JobQuery, NewJob, Order, Page};
+pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};
+pub use keys::{Keyed, RequestKey};
 pub use models::{ModelEntry, ModelVersion, NewVersion, Source};
 pub use open::Store;
-pub use queue::{Cancelled, Claim};
+pub use queue::Claim;
+pub use rests::Rest;
 pub use run::{Finish, News, RunKey};
 pub use weights::NewWeights;
+pub use wishes::{Granted, Refused};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,9 @@ pub(super) struct Head {
     pub(super) status: Status,
     pub(super) attempt: u32,
     pub(super) cancel_requested: bool,
+    pub(super) pause_requested: bool,
+    /// How often it was claimed since its last checkpoint.
+    pub(super) vain_starts: u32,
     pub(super) model: String,
     pub(super) log: Log,
     metrics: String,
@@ -29,6 +32,8 @@ struct Row {
     status: String,
     attempt: u32,
     cancel_requested: bool,
+    pause_requested: bool,
+    vain_starts: u32,
     model: String,
     #[sqlx(try_from = "i64")]
     last_event_id: u64,
@@ -39,22 +44,37 @@ impl Head {
     /// The job of this id.
     pub(super) async fn find(db: &mut SqliteConnection, id: Uuid) -> Result<Option<Self>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "select status, attempt, cancel_requested, model, last_event_id, metrics from jobs where id = ?",
+            "select status, attempt, cancel_requested, pause_requested, vain_starts, model, last_event_id, metrics
+             from jobs where id = ?",
         )
         .bind(id)
         .fetch_optional(db)
         .await?;
-        let Some(Row { status: name, attempt, cancel_requested, model, last_event_id, metrics }) = row else {
-            return Ok(None);
-        };
-        let status = status(&name, &format!("status of job {id}"))?;
-        Ok(Some(Self { id, status, attempt, cancel_requested, model, log: Log::at(id, last_event_id), metrics }))
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Self {
+            id,
+            status: status(&row.status, &format!("status of job {id}"))?,
+            attempt: row.attempt,
+            cancel_requested: row.cancel_requested,
+            pause_requested: row.pause_requested,
+            vain_starts: row.vain_starts,
+            model: row.model,
+            log: Log::at(id, row.last_event_id),
+            metrics: row.metrics,
+        }))
     }
 
     /// The job of this run, if the run owns it still.
     pub(super) async fn owned(db: &mut SqliteConnection, run: RunKey) -> Result<Self, StoreError> {
         let head = Self::find(db, run.job).await?;
         head.filter(|head| head.status == Status::Running && head.attempt == run.attempt).ok_or(StoreError::Fenced)
+    }
+
+    /// Forgets the starts in vain: the job is no longer held back.
+    pub(super) async fn forgive(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.vain_starts = 0;
+        sqlx::query("update jobs set vain_starts = 0 where id = ?").bind(self.id).execute(db).await?;
+        Ok(())
     }
 
     /// Writes down how far the running job is, with the id of its newest event.
@@ -98,19 +118,25 @@ impl Move {
         Self { to, at, stop_reason: None, error: None, detail: None, weights: None }
     }
 
-    /// What a client's wish to stop comes to.
+    /// What a client's wish to cancel comes to.
     pub(super) fn cancel(at: Timestamp) -> Self {
         Self { stop_reason: Some(StopReason::User), ..Self::to(Status::Cancelled, at) }
     }
 
     /// Makes the move, if it is legal, and logs it. Returns the events for those who listen.
+    ///
+    /// Whichever way a run ends, the wish that it pause is over; a job that waits again is not one to be cancelled.
     pub(super) async fn make(self, db: &mut SqliteConnection, head: &mut Head) -> Result<Vec<Event>, StoreError> {
         let (from, attempt) = (head.status, head.attempt);
         if !from.may_become(self.to) {
             return Err(StoreError::IllegalMove { from, to: self.to });
         }
         head.status = self.to;
-        head.attempt += u32::from(self.to == Status::Running);
+        let claimed = u32::from(self.to == Status::Running);
+        head.attempt += claimed;
+        head.vain_starts = head.vain_starts.saturating_add(claimed);
+        head.pause_requested = false;
+        head.cancel_requested &= self.to != Status::Queued;
         let state = EventBody::State(State {
             status: self.to,
             stop_reason: self.stop_reason,
@@ -126,7 +152,8 @@ impl Move {
         let at = self.at.to_string();
         // Only a running job has a time to its end.
         let moved = sqlx::query(
-            "update jobs set status = ?, attempt = ?, last_event_id = ?, stop_reason = ?, error = ?,
+            "update jobs set status = ?, attempt = ?, vain_starts = ?, cancel_requested = ?, pause_requested = ?,
+                 last_event_id = ?, stop_reason = ?, error = ?,
                  weights_sha256 = ?, model_version = ?, started_at = coalesce(started_at, ?), finished_at = ?,
                  progress = case when json_valid(progress) then json_set(progress, '$.eta_seconds', null)
                                  else progress end
@@ -134,6 +161,9 @@ impl Move {
         )
         .bind(head.status.as_str())
         .bind(head.attempt)
+        .bind(head.vain_starts)
+        .bind(head.cancel_requested)
+        .bind(head.pause_requested)
         .bind(int(head.log.last())?)
         .bind(self.stop_reason.map(StopReason::as_str))
         .bind(self.error)

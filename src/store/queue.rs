@@ -1,4 +1,6 @@
-//! Jobs claimed, given back and cancelled.
+//! Jobs claimed and given back.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
@@ -11,11 +13,14 @@ use super::open::Store;
 use super::run::RunKey;
 use super::{history, row};
 use crate::job::event::Event;
+use crate::job::hold::{hold_back, most_vain_starts};
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
 
 /// What the log says of a job that waits again.
-const INTERRUPTED: &str = "the server stopped; goes on from the last checkpoint";
+const INTERRUPTED: &str = "its run was interrupted; goes on from the last checkpoint";
+/// What it says of one that is held back at its next start.
+const HELD_BACK: &str = "its runs were interrupted again and again before they saved a checkpoint; waits for a while";
 
 /// A job that a worker may now train.
 #[derive(Debug)]
@@ -32,30 +37,24 @@ pub struct Claim {
     pub checkpoint: Result<Option<StoredCheckpoint>, Corrupt>,
 }
 
-/// A client's wish to stop a job, and what came of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cancelled {
-    /// The job, as it is now.
-    pub job: Job,
-    /// The events that were added: none unless the job was waiting.
-    pub events: Vec<Event>,
-}
-
 impl Store {
-    /// Gives the job that has waited longest to a worker; `None` where none waits.
+    /// Gives the waiting job of the highest priority that has waited longest to a worker; `None` where none waits.
     ///
-    /// Figures past the job's checkpoint are deleted: those steps will be trained again. A job that cannot be read
-    /// fails, and the next one is taken.
+    /// A job that has brought servers down at its last starts is left out until this one is `up` for as long as
+    /// [`hold_back`] says. Figures past the job's checkpoint are deleted: those steps will be trained again. A job that
+    /// cannot be read fails, and the next one is taken.
     ///
     /// # Errors
     /// Any failure of the database.
-    pub async fn claim(&self, at: Timestamp) -> Result<Option<Claim>, StoreError> {
+    pub async fn claim(&self, at: Timestamp, up: Duration) -> Result<Option<Claim>, StoreError> {
         loop {
             let mut tx = self.write().await?;
-            let id: Option<Uuid> =
-                sqlx::query_scalar("select id from jobs where status = 'queued' order by seq limit 1")
-                    .fetch_optional(&mut *tx)
-                    .await?;
+            let id: Option<Uuid> = sqlx::query_scalar(
+                "select id from jobs where status = 'queued' and vain_starts <= ? order by priority desc, seq limit 1",
+            )
+            .bind(most_vain_starts(up))
+            .fetch_optional(&mut *tx)
+            .await?;
             let Some(id) = id else { return Ok(None) };
             let mut head = head(&mut tx, id).await?;
             if let Err(StoreError::Corrupt(corrupt)) = row::get(&mut tx, id).await {
@@ -81,28 +80,8 @@ impl Store {
         }
     }
 
-    /// Cancels a job that waits, and tells the run of one that is trained to stop. One that has ended, or is told
-    /// already, stays as it is. `None` where there is no such job.
-    ///
-    /// # Errors
-    /// Any failure of the database.
-    pub async fn cancel(&self, id: Uuid, at: Timestamp) -> Result<Option<Cancelled>, StoreError> {
-        let mut tx = self.write().await?;
-        let Some(mut head) = Head::find(&mut tx, id).await? else { return Ok(None) };
-        let mut events = Vec::new();
-        if !head.status.is_final() && !head.cancel_requested {
-            sqlx::query("update jobs set cancel_requested = 1 where id = ?").bind(id).execute(&mut *tx).await?;
-        }
-        if head.status == Status::Queued {
-            events = Move::cancel(at).make(&mut tx, &mut head).await?;
-        }
-        let job = row::get(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(Some(Cancelled { job, events }))
-    }
-
     /// Puts all running jobs back into the queue, each at its old place: for a server that starts, and so knows that
-    /// none is being trained. Those whose client had asked to stop them are cancelled. Returns those that wait again.
+    /// none is being trained. Those whose client had asked for it are cancelled or paused. Returns those that wait again.
     ///
     /// # Errors
     /// Any failure of the database.
@@ -123,16 +102,19 @@ impl Store {
     }
 }
 
-/// A running job waits again, or is cancelled if its client has asked for that.
+/// A running job waits again, unless its client has asked to cancel or to pause it: the former counts for more.
 pub(super) async fn give_back(
     db: &mut SqliteConnection,
     head: &mut Head,
     at: Timestamp,
 ) -> Result<Vec<Event>, StoreError> {
-    let back = if head.cancel_requested {
-        Move::cancel(at)
-    } else {
-        Move { detail: Some(INTERRUPTED), ..Move::to(Status::Queued, at) }
+    let back = match (head.cancel_requested, head.pause_requested) {
+        (true, _) => Move::cancel(at),
+        (false, true) => Move::to(Status::Paused, at),
+        (false, false) => {
+            let held_back = !hold_back(head.vain_starts).is_zero();
+            Move { detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }), ..Move::to(Status::Queued, at) }
+        }
     };
     back.make(db, head).await
 }

@@ -16,8 +16,9 @@ use crate::job::view::{Job, LastMetrics, Progress};
 macro_rules! job_columns {
     () => {
         "jobs.id, jobs.status, jobs.attempt, jobs.spec, jobs.plan, jobs.progress, jobs.metrics, \
-         jobs.cancel_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, jobs.weights_sha256, \
-         jobs.created_at, jobs.started_at, jobs.finished_at"
+         jobs.cancel_requested, jobs.pause_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, \
+         jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.forked_from, jobs.reproduces, \
+         (select original.weights_sha256 from jobs as original where original.id = jobs.reproduces) as original_sha256"
     };
 }
 pub(super) use job_columns;
@@ -33,6 +34,7 @@ pub(super) struct JobRow {
     progress: String,
     metrics: String,
     cancel_requested: bool,
+    pause_requested: bool,
     stop_reason: Option<String>,
     error: Option<String>,
     model: String,
@@ -41,6 +43,9 @@ pub(super) struct JobRow {
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
+    forked_from: Option<Uuid>,
+    reproduces: Option<Uuid>,
+    original_sha256: Option<String>,
     queue_position: Option<i64>,
 }
 
@@ -72,7 +77,12 @@ impl JobRow {
             progress: document::<Progress>(&self.progress, &what("progress"))?,
             metrics: document::<LastMetrics>(&self.metrics, &what("metrics"))?,
             cancel_requested: self.cancel_requested,
+            pause_requested: self.pause_requested,
             queue_position: self.queue_position.and_then(|place| u64::try_from(place).ok()),
+            queue_eta_seconds: None,
+            forked_from: self.forked_from,
+            reproduces: self.reproduces,
+            reproduced: self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original),
             weights_sha256: self.weights_sha256,
             model_version: self.model_version,
         })
@@ -85,7 +95,9 @@ pub(super) async fn find(db: &mut SqliteConnection, id: Uuid) -> Result<Option<J
         "select ",
         job_columns!(),
         ", case when jobs.status = 'queued' then
-               (select count(*) from jobs as ahead where ahead.status = 'queued' and ahead.seq <= jobs.seq)
+               (select count(*) from jobs as ahead
+                where ahead.status = 'queued'
+                  and (ahead.priority > jobs.priority or (ahead.priority = jobs.priority and ahead.seq <= jobs.seq)))
            end as queue_position
          from jobs where jobs.id = ?"
     ))

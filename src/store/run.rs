@@ -57,20 +57,23 @@ pub struct Finish {
     pub evaluation: Option<Report>,
     /// The weights of a job that succeeded; only of such a one, and always.
     pub weights: Option<NewWeights>,
+    /// The last state, for those who want to go on from it; in the place of the former.
+    pub checkpoint: Option<NewCheckpoint>,
 }
 
 impl Store {
-    /// Whether the job's client has asked to stop it.
+    /// Whether the job's client has asked to cancel or to pause it.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job; any failure of the database.
-    pub async fn cancel_requested(&self, run: RunKey) -> Result<bool, StoreError> {
-        let asked: Option<bool> =
-            sqlx::query_scalar("select cancel_requested from jobs where id = ? and attempt = ? and status = 'running'")
-                .bind(run.job)
-                .bind(run.attempt)
-                .fetch_optional(&self.readers)
-                .await?;
+    pub async fn stop_requested(&self, run: RunKey) -> Result<bool, StoreError> {
+        let asked: Option<bool> = sqlx::query_scalar(
+            "select cancel_requested or pause_requested from jobs where id = ? and attempt = ? and status = 'running'",
+        )
+        .bind(run.job)
+        .bind(run.attempt)
+        .fetch_optional(&self.readers)
+        .await?;
         asked.ok_or(StoreError::Fenced)
     }
 
@@ -100,15 +103,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
-        checkpoints::replace(&mut tx, run.job, checkpoint).await?;
-        tell(&mut tx, &mut head, news).await?;
+        progress(&mut tx, &mut head, checkpoint, news).await?;
         Ok(tx.commit().await?)
     }
 
     /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events
     /// of that. Returns all events that were added, in order.
     ///
-    /// A job that succeeded needs its checkpoint no more; any other keeps it.
+    /// The newest checkpoint is kept: a job may go on from it.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::IllegalMove`] where the state is none
@@ -125,13 +127,15 @@ impl Store {
         let mut head = Head::owned(&mut tx, run).await?;
         take(&mut tx, &mut head, &finish.events).await?;
         head.record(&mut tx, &finish.progress, &finish.metrics).await?;
+        if let Some(checkpoint) = &finish.checkpoint {
+            checkpoints::replace(&mut tx, run.job, checkpoint).await?;
+        }
         let mut end =
             Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };
         if let Some(new) = &finish.weights {
             weights::keep(&mut tx, new).await?;
             let version = models::add_version(&mut tx, &head, &new.sha256, at).await?;
             end.weights = Some((new.sha256.clone(), version));
-            checkpoints::delete(&mut tx, run.job).await?;
             if let Some(report) = &finish.evaluation {
                 diagnostics::keep_evaluation(&mut tx, run.job, report).await?;
             }
@@ -141,18 +145,38 @@ impl Store {
         Ok(finish.events.iter().cloned().chain(ends).collect())
     }
 
-    /// Gives the job back to the queue, at its old place, to go on later from its checkpoint; or cancels it, where its
-    /// client has asked for that meanwhile. Returns the events that were added.
+    /// Ends a run before the job's end, with its last checkpoint and all that [`append`](Self::append) does, at once: the
+    /// job is cancelled or paused, where its client has asked for that, or waits again at its old place. Returns all
+    /// events that were added, in order.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] where the run no longer owns the job; any failure of the database.
-    pub async fn release(&self, run: RunKey, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+    /// As of [`append`](Self::append).
+    pub async fn release(
+        &self,
+        run: RunKey,
+        checkpoint: &NewCheckpoint,
+        news: News<'_>,
+        at: Timestamp,
+    ) -> Result<Vec<Event>, StoreError> {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
-        let events = queue::give_back(&mut tx, &mut head, at).await?;
+        progress(&mut tx, &mut head, checkpoint, news).await?;
+        let moves = queue::give_back(&mut tx, &mut head, at).await?;
         tx.commit().await?;
-        Ok(events)
+        Ok(news.events.iter().cloned().chain(moves).collect())
     }
+}
+
+/// Keeps a checkpoint: the job's starts were not in vain.
+async fn progress(
+    db: &mut SqliteConnection,
+    head: &mut Head,
+    checkpoint: &NewCheckpoint,
+    news: News<'_>,
+) -> Result<(), StoreError> {
+    checkpoints::replace(db, head.id, checkpoint).await?;
+    head.forgive(db).await?;
+    tell(db, head, news).await
 }
 
 async fn tell(db: &mut SqliteConnection, head: &mut Head, news: News<'_>) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::{Site, quick_job};
+use crate::harness::{Site, Stream, long_job, quick_job};
 
 fn dojang(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dojang")).args(arguments).output().expect("the binary starts")
@@ -16,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
 fn help_names_every_command_and_wrong_usage_is_told() {
     let help = dojang(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "demo", "train", "watch", "predict", "data"] {
+    for command in ["serve", "demo", "train", "watch", "cancel", "pause", "resume", "predict", "data"] {
         assert!(text(&help.stdout).contains(command), "{command}");
         assert_eq!(dojang(&[command, "--help"]).status.code(), Some(0));
     }
@@ -52,6 +52,32 @@ fn an_unreachable_server_is_an_error_not_a_panic() {
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
     assert!(message.contains("127.0.0.1:9") && !message.contains("panicked"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_paused_resumed_and_cancelled() {
+    let site = Site::start().await;
+    let job = site.client.submit(&long_job()).await;
+    let mut stream = Stream::open(&site.client, &job, None).await;
+    stream.until_state("running").await;
+    for (command, said, then) in [
+        ("pause", &["pausing", "paused"][..], "paused"),
+        ("resume", &["queued", "running"], "running"),
+        ("cancel", &["stopping", "cancelled"], "cancelled"),
+    ] {
+        let arguments = [command, &job, "--server", &site.base].map(str::to_owned);
+        let run = move || dojang(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = tokio::task::spawn_blocking(run).await.expect("no panic");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(said.contains(&text(&output.stdout).trim()), "{}", text(&output.stdout));
+        stream.until_state(then).await;
+    }
+    let arguments = ["pause".to_owned(), job, "--server".into(), site.base.clone()];
+    let run = move || dojang(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = tokio::task::spawn_blocking(run).await.expect("no panic");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("the job is cancelled"), "{}", text(&output.stderr));
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

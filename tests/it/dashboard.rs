@@ -1,5 +1,5 @@
-//! The page in a real Chromium: the list, a running job's charts, a finished job's insides and mistakes, the reference of
-//! a new job, a drawn digit's probabilities.
+//! The page in a real Chromium: the list, a running job's charts and buttons, a finished job's insides and mistakes, the
+//! reference of a new job, a drawn digit's probabilities.
 //!
 //! Where no Chromium is found the test says so loudly, and fails if `CI` is `true`.
 
@@ -97,6 +97,31 @@ async fn reads_a_drawing(page: &Page) {
     until(page, "probabilities", "/\\d+%/.test(document.querySelector('.probabilities .winner')?.innerText)").await;
 }
 
+/// The buttons of a running job pause it, let it go on, and let even a cancelled one go on.
+async fn pauses_and_resumes(page: &Page) {
+    let button = |word: &str| {
+        format!("[...document.querySelectorAll('.actions button')].find(b => !b.hidden && b.textContent === '{word}')")
+    };
+    let status = |word: &str| format!("document.querySelector('.page-head .chip').textContent === '{word}'");
+    let press = async |word: &str| {
+        until(page, word, &format!("!!{}", button(word))).await;
+        page.evaluate(format!("{}.click()", button(word))).await.expect("the browser lives");
+    };
+    press("Pause").await;
+    until(page, "a paused job", &status("paused")).await;
+    press("Resume").await;
+    until(page, "a resumed job", &status("running")).await;
+    press("Cancel").await;
+    press("Really?").await;
+    until(page, "a cancelled job", &status("cancelled")).await;
+    press("Resume").await;
+    until(page, "a job resumed after its end", &status("running")).await;
+    // The stream that had ended goes on.
+    let steps = "document.querySelector('.pace').textContent";
+    let before: String = page.evaluate(steps).await.expect("text").into_value().expect("text");
+    until(page, "live progress", &format!("{steps} !== {}", json!(before))).await;
+}
+
 /// The reference of a new job is the catalog, and what is searched for remains.
 async fn explains_a_spec(page: &Page) {
     let open = "document.getElementById('new-job').click(); document.querySelector('.reference').open = true";
@@ -152,6 +177,7 @@ async fn the_page_shows_training_and_reads_a_drawing() {
     let before: String = page.evaluate(steps).await.expect("text").into_value().expect("text");
     until(&page, "live progress", &format!("{steps} !== {}", json!(before))).await;
 
+    pauses_and_resumes(&page).await;
     shows_what_it_learned(&page, &site, &done).await;
     explains_a_spec(&page).await;
 

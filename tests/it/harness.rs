@@ -42,11 +42,21 @@ impl Site {
         Self::start_in(tempfile::tempdir().expect("a folder")).await
     }
 
+    /// A fresh server that is set up otherwise.
+    pub(crate) async fn start_with(set: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in_with(tempfile::tempdir().expect("a folder"), set).await
+    }
+
     async fn start_in(folder: TempDir) -> Self {
+        Self::start_in_with(folder, |_| {}).await
+    }
+
+    async fn start_in_with(folder: TempDir, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path().join("data"));
         config.listen = ([127, 0, 0, 1], 0).into();
         config.mnist_dir = Some(small_mnist(folder.path()));
         config.fetch = false;
+        set(&mut config);
         let app = App::build(config).await.expect("a server");
         let base = format!("http://{}", app.addr());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -122,6 +132,16 @@ impl Client {
         job["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Asks something of a job without a further word, such as `pause`.
+    pub(crate) async fn ask(&self, job: &str, what: &str) -> (StatusCode, Value) {
+        read(self.request("POST", &format!("/v1/jobs/{job}/{what}")).send().await.expect("an answer")).await
+    }
+
+    /// The job as it is now.
+    pub(crate) async fn job(&self, job: &str) -> Value {
+        self.get(&format!("/v1/jobs/{job}")).await.1
+    }
+
     /// Follows a job's events to the end and returns them all.
     pub(crate) async fn follow(&self, job: &str) -> Vec<Frame> {
         Stream::open(self, job, None).await.rest().await
@@ -190,6 +210,21 @@ impl Stream {
         }
     }
 
+    /// Reads on to the event of which this holds, and returns it.
+    pub(crate) async fn until(&mut self, holds: impl Fn(&Frame) -> bool) -> Frame {
+        loop {
+            let frame = self.next().await.expect("the event comes before the stream ends");
+            if holds(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    /// Reads on to a change to this state.
+    pub(crate) async fn until_state(&mut self, status: &str) -> Frame {
+        self.until(|frame| frame.event == "state" && frame.data["status"] == status).await
+    }
+
     pub(crate) async fn rest(mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
@@ -207,6 +242,14 @@ pub(crate) fn quick_job() -> Value {
         "optimizer": {"type": "adam", "learning_rate": 0.005},
         "batch_size": 50, "epochs": 12,
     })
+}
+
+/// A job of some seconds that stands for any: stopped and resumed, its weights must not differ.
+pub(crate) fn steady_job() -> Value {
+    let mut spec = long_job();
+    spec["epochs"] = json!(1600);
+    spec["optimizer"] = json!({"type": "adam", "learning_rate": 0.0005});
+    spec
 }
 
 /// A job that would train for minutes, with frequent checkpoints.

@@ -8,6 +8,9 @@
 //! - `stream`: the log by SSE, without gap or duplicate
 //! - `toys`: what the toy datasets show
 //! - `uploads`: datasets that clients send and remove
+//! - `wishes`: pause, resume and cancel, one by one and twenty at once
+//! - `derived`: jobs that go on from others, or do them again
+//! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
@@ -18,14 +21,17 @@
 mod allocation;
 mod command_line;
 mod dashboard;
+mod derived;
 mod faults;
 mod gradient_check;
 mod harness;
 mod imports;
 mod layering;
 mod main_job;
+mod queue;
 mod recipes;
 mod restart;
 mod stream;
 mod toys;
 mod uploads;
+mod wishes;

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::harness::{Client, Site, Stream, long_job, quick_job, small_mnist};
+use crate::harness::{Client, Site, Stream, long_job, quick_job, small_mnist, steady_job};
 
 /// The binary as a process that can be killed.
 struct Process {
@@ -56,9 +56,7 @@ impl Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
-    let mut spec = long_job();
-    spec["epochs"] = json!(1600);
-    spec["optimizer"] = json!({"type": "adam", "learning_rate": 0.0005});
+    let spec = steady_job();
     let site = Site::start().await;
     let control = site.client.submit(&spec).await;
     let control = site.client.finished(&control).await;
@@ -97,5 +95,63 @@ async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
     #[cfg(unix)]
     assert_eq!(process.terminate(), Some(0));
     #[cfg(not(unix))]
+    process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_pause_survives_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    small_mnist(folder.path());
+    let process = Process::start(folder.path(), 1);
+    let job = process.client.submit(&long_job()).await;
+    Stream::open(&process.client, &job, None).await.until(|frame| frame.event == "checkpoint").await;
+    let (status, asked) = process.client.ask(&job, "pause").await;
+    assert!(status.is_success(), "{asked}");
+    process.kill();
+
+    let process = Process::start(folder.path(), 2);
+    let paused = process.client.job(&job).await;
+    assert_eq!(
+        (&paused["status"], &paused["attempt"], &paused["finished_at"]),
+        (&"paused".into(), &1.into(), &Value::Null)
+    );
+    // Jobs that come later are trained; it is not.
+    let other = process.client.submit(&quick_job()).await;
+    assert_eq!(process.client.finished(&other).await["status"], "succeeded");
+    assert_eq!(process.client.job(&job).await, paused);
+
+    process.client.ask(&job, "resume").await;
+    let mut stream = Stream::open(&process.client, &job, None).await;
+    let again = stream.until(|frame| frame.data["attempt"] == 2).await;
+    assert_eq!(again.data["status"], "running");
+    stream.until(|frame| frame.event == "checkpoint").await;
+    process.client.ask(&job, "cancel").await;
+    assert_eq!(stream.rest().await.last().expect("an end").data["status"], "cancelled");
+    process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_at_whose_every_start_the_server_dies_is_held_back_but_lives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    small_mnist(folder.path());
+    let mut process = Process::start(folder.path(), 1);
+    let mut spec = long_job();
+    spec["checkpoint_every_seconds"] = 1e6.into();
+    let job = process.client.submit(&spec).await;
+    let other = process.client.submit(&quick_job()).await;
+    for attempt in 1..=2 {
+        let mut stream = Stream::open(&process.client, &job, None).await;
+        stream.until(|frame| frame.data["status"] == "running" && frame.data["attempt"] == attempt).await;
+        process.kill();
+        process = Process::start(folder.path(), 1);
+    }
+    // It has the first place, and yet the other goes first.
+    let ended = process.client.finished(&other).await;
+    let mut stream = Stream::open(&process.client, &job, None).await;
+    let held = stream.until(|frame| frame.data["status"] == "queued" && frame.data["attempt"] == 2).await;
+    assert!(held.data["detail"].as_str().expect("text").contains("again and again"), "{held:?}");
+    let again = stream.until(|frame| frame.data["attempt"] == 3).await;
+    assert_eq!(again.data["status"], "running");
+    assert!(again.data["at"].as_str() > ended["started_at"].as_str(), "{again:?} {ended}");
     process.kill();
 }

@@ -279,7 +279,10 @@ fn early_stopping_ends_with_the_best_weights() {
         .collect();
     let best = losses.iter().min_by(|a, b| a.0.partial_cmp(&b.0).expect("finite")).expect("epochs");
     assert_eq!(losses.iter().position(|l| l == best), Some(losses.len() - 4), "three epochs after the best one");
-    assert_eq!(trainer.evaluate(test.samples()).mean_loss(), best.1);
+    let test_loss = |trainer: &Trainer<'_>| trainer.evaluate(test.samples()).mean_loss();
+    assert_eq!(test_loss(&trainer), losses.last().expect("epochs").1, "a checkpoint is of the last mini-batch");
+    trainer.restore_best();
+    assert_eq!(test_loss(&trainer), best.1);
 }
 
 #[test]

@@ -124,7 +124,8 @@ impl<'a> Trainer<'a> {
         &self.state.parameters
     }
 
-    /// Trains until the end, or until the observer or the numbers stop it.
+    /// Trains until the end, or until the observer or the numbers stop it. The result of a training that has ended is
+    /// there after [`restore_best`](Self::restore_best); before, a checkpoint is of the last mini-batch.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Outcome {
         while self.step() < self.pace.total {
             let Some(score) = self.mini_batch() else { return Outcome::Diverged { step: self.step() } };
@@ -134,7 +135,7 @@ impl<'a> Trainer<'a> {
             position.epoch.add(score);
             let step = position.step;
             match self.report(observer) {
-                Some(Verdict::Stop) => return self.end(Outcome::EarlyStopped),
+                Some(Verdict::Stop) => return self.sound(Outcome::EarlyStopped),
                 Some(_) => {}
                 None => return Outcome::Diverged { step },
             }
@@ -148,11 +149,11 @@ impl<'a> Trainer<'a> {
                 Command::Stop => return Outcome::Stopped,
             }
         }
-        self.end(Outcome::Completed)
+        self.sound(Outcome::Completed)
     }
 
-    fn end(&mut self, outcome: Outcome) -> Outcome {
-        self.restore_best();
+    /// This outcome, unless a number is not finite.
+    fn sound(&self, outcome: Outcome) -> Outcome {
         if self.state.is_finite() { outcome } else { Outcome::Diverged { step: self.step() } }
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{Faults, Pointer, suggestion};
 use super::json;
+use super::overrides::replace_members;
 use super::spec::TrainSpec;
 
 /// A recipe as its file has it.
@@ -87,24 +88,7 @@ impl Recipe {
     fn with(&self, members: &Map<String, Value>) -> Value {
         let mut spec = self.spec.clone();
         spec.insert("name".into(), self.title.clone().into());
-        let says = |key: &str| members.get(key).is_some_and(|value| !value.is_null());
-        // A training has one length.
-        for (given, other) in [("steps", "epochs"), ("epochs", "steps")] {
-            if says(given) {
-                spec.remove(other);
-            }
-        }
-        for (key, value) in members {
-            match (spec.get_mut(key), value) {
-                (Some(Value::Object(dataset)), Value::Object(given)) if key == "dataset" => {
-                    dataset.extend(given.clone());
-                }
-                _ => {
-                    spec.insert(key.clone(), value.clone());
-                }
-            }
-        }
-        Value::Object(spec)
+        Value::Object(replace_members(spec, members))
     }
 }
 

@@ -110,5 +110,5 @@ async fn false_bytes_are_not_given_out() {
     assert!(corrupt.what.contains("checkpoint"), "{corrupt}");
     let failed = end(Status::Failed, StopReason::Error, Some(&corrupt.to_string()));
     house.finish(claim.run, &failed, at(3)).await.unwrap();
-    assert!(house.claim(at(4)).await.unwrap().is_none(), "it does not come again");
+    assert!(house.claim(at(4), Duration::ZERO).await.unwrap().is_none(), "it does not come again");
 }

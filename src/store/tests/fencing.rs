@@ -13,8 +13,8 @@ async fn all_writes_are_refused(house: &House, run: RunKey) {
         house.save_checkpoint(run, &new_checkpoint(90, 9), news(&events, &progress(90), &figures(90))).await.err(),
         house.finish(run, &success(events.to_vec(), vec![9]), at(8)).await.err(),
         house.finish(run, &end(Status::Failed, StopReason::Error, Some("x")), at(8)).await.err(),
-        house.release(run, at(8)).await.err(),
-        house.cancel_requested(run).await.err(),
+        house.give_back(run, 90, at(8)).await.err(),
+        house.stop_requested(run).await.err(),
     ];
     for (i, error) in refused.iter().enumerate() {
         assert!(matches!(error, Some(StoreError::Fenced)), "write {i}: {error:?}");
@@ -33,7 +33,7 @@ async fn by_a_new_claim() {
     assert_eq!((new.job, new.attempt), (old.job, 2));
     all_writes_are_refused(&house, old).await;
     house.train_to(new, 20).await;
-    assert!(!house.cancel_requested(new).await.unwrap());
+    assert!(!house.stop_requested(new).await.unwrap());
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn by_the_end() {
 async fn by_its_own_release() {
     let house = House::new().await;
     let run = house.running().await;
-    house.release(run, at(3)).await.unwrap();
+    house.give_back(run, 5, at(3)).await.unwrap();
     all_writes_are_refused(&house, run).await;
 }
 

@@ -3,9 +3,13 @@
 mod content;
 mod fencing;
 mod life;
+mod model;
 mod opening;
 mod queue;
 mod reading;
+mod wishes;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -59,7 +63,21 @@ impl House {
 
     /// The next job, claimed.
     async fn claimed(&self) -> Claim {
-        self.claim(at(1)).await.unwrap().expect("a job waits")
+        self.claim(at(1), Duration::ZERO).await.unwrap().expect("a job waits")
+    }
+
+    /// Accepts a job on no terms.
+    async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
+        match self.admit(new, Terms::default()).await? {
+            Admitted::New(job, _) => Ok(*job),
+            other => panic!("there are no terms, yet: {other:?}"),
+        }
+    }
+
+    /// A run that is told to stop gives its job back, with a checkpoint at this step.
+    async fn give_back(&self, run: RunKey, step: u64, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+        let events = [saved(run, self.next_id(run.job).await, step)];
+        self.release(run, &new_checkpoint(step, 10), news(&events, &progress(step), &figures(step)), at).await
     }
 
     /// One more job, claimed.
@@ -148,7 +166,8 @@ fn new_job(members: &Value) -> NewJob {
     }];
     let premises = Premises { datasets: &datasets, memory_budget: 1 << 30 };
     let plan = Plan::new(TrainSpec::from_value(&spec).unwrap(), &premises).unwrap();
-    NewJob { id: Uuid::now_v7(), spec: plan.spec().clone(), plan: plan.summary(), at: at(0) }
+    let (spec, plan) = (plan.spec().clone(), plan.summary());
+    NewJob { id: Uuid::now_v7(), spec, plan, at: at(0), fork: None, reproduces: None }
 }
 
 fn progress(step: u64) -> Progress {
@@ -233,6 +252,7 @@ fn success(events: Vec<Event>, weights: Vec<u8>) -> Finish {
         error: None,
         evaluation: None,
         weights: Some(NewWeights { sha256: sha256(&weights), bytes: weights }),
+        checkpoint: None,
     }
 }
 

@@ -17,7 +17,7 @@ async fn the_first_is_served_first() {
     assert_eq!(house.requeue_running(at(2)).await.unwrap(), [a], "it has its old place");
     assert_eq!(places([a, b, c]).await, [Some(1), None, Some(2)]);
     assert_eq!([house.claimed().await.run.job, house.claimed().await.run.job], [a, c]);
-    assert!(house.claim(at(3)).await.unwrap().is_none());
+    assert!(house.claim(at(3), Duration::ZERO).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn no_two_workers_get_the_same_job() {
     let workers: Vec<_> = (0..12)
         .map(|_| {
             let store = house.store.clone();
-            tokio::spawn(async move { store.claim(at(1)).await.unwrap().map(|claim| claim.run.job) })
+            tokio::spawn(async move { store.claim(at(1), Duration::ZERO).await.unwrap().map(|claim| claim.run.job) })
         })
         .collect();
     let mut claimed = Vec::new();
@@ -52,7 +52,7 @@ async fn a_waiting_job_is_cancelled_at_once_and_once() {
     assert_eq!(house.log(id).await[1..], cancelled.events);
     let again = house.cancel(id, at(3)).await.unwrap().unwrap();
     assert_eq!((again.job, again.events), (cancelled.job, vec![]));
-    assert!(house.claim(at(4)).await.unwrap().is_none());
+    assert!(house.claim(at(4), Duration::ZERO).await.unwrap().is_none());
     assert!(house.cancel(Uuid::nil(), at(4)).await.unwrap().is_none());
 }
 
@@ -60,12 +60,12 @@ async fn a_waiting_job_is_cancelled_at_once_and_once() {
 async fn a_running_job_is_told_to_stop() {
     let house = House::new().await;
     let run = house.running().await;
-    assert!(!house.cancel_requested(run).await.unwrap());
+    assert!(!house.stop_requested(run).await.unwrap());
     for _ in 0..2 {
         let told = house.cancel(run.job, at(2)).await.unwrap().unwrap();
         assert_eq!((told.job.status, told.job.cancel_requested, told.events), (Status::Running, true, vec![]));
     }
-    assert!(house.cancel_requested(run).await.unwrap());
+    assert!(house.stop_requested(run).await.unwrap());
     house.finish(run, &end(Status::Cancelled, StopReason::User, None), at(3)).await.unwrap();
     let before = house.told(run.job).await;
     assert_eq!(house.cancel(run.job, at(4)).await.unwrap().unwrap().events, []);
@@ -77,13 +77,13 @@ async fn a_cancel_races_with_a_claim_or_an_end() {
     let house = House::new().await;
     for _ in 0..10 {
         let id = house.submit().await;
-        let (claim, cancelled) = tokio::join!(house.claim(at(1)), house.cancel(id, at(1)));
+        let (claim, cancelled) = tokio::join!(house.claim(at(1), Duration::ZERO), house.cancel(id, at(1)));
         let (claim, cancelled) = (claim.unwrap(), cancelled.unwrap().unwrap());
         let Some(claim) = claim else {
             assert_eq!(cancelled.job.status, Status::Cancelled, "whoever waits is claimed or cancelled");
             continue;
         };
-        assert!(cancelled.job.cancel_requested && house.cancel_requested(claim.run).await.unwrap());
+        assert!(cancelled.job.cancel_requested && house.stop_requested(claim.run).await.unwrap());
         let finish = success(vec![], vec![1]);
         let (finished, cancelled) = tokio::join!(house.finish(claim.run, &finish, at(2)), house.cancel(id, at(2)));
         assert_eq!((finished.unwrap().len(), cancelled.unwrap().unwrap().events.len()), (2, 0));
@@ -118,7 +118,7 @@ async fn a_server_that_starts_takes_up_what_was_running() {
     assert_eq!(house.log(unwanted.job).await.last().unwrap().body.kind(), "done");
     assert!(house.checkpoint(unwanted.job).await.unwrap().is_some(), "a cancelled job keeps its checkpoint");
 
-    let claim = house.claim(at(7)).await.unwrap().unwrap();
+    let claim = house.claim(at(7), Duration::ZERO).await.unwrap().unwrap();
     assert_eq!((claim.run.job, claim.run.attempt, claim.job.started_at), (going.job, 2, Some(at(1))));
     assert!(same(&claim.checkpoint.unwrap().unwrap(), &checkpoint));
     assert_eq!(claim.last_event_id, house.log(going.job).await.len() as u64);
@@ -129,12 +129,13 @@ async fn a_server_that_starts_takes_up_what_was_running() {
 async fn a_run_gives_its_job_back() {
     let house = House::new().await;
     let (kept, unwanted) = (house.running().await, house.running().await);
-    let events = house.release(kept, at(2)).await.unwrap();
-    assert_eq!(states(&events), [Status::Queued]);
+    let events = house.give_back(kept, 7, at(2)).await.unwrap();
+    assert_eq!((events[0].body.kind(), states(&events)), ("checkpoint", vec![Status::Queued]));
     assert_eq!(house.log(kept.job).await[2..], events);
     house.cancel(unwanted.job, at(3)).await.unwrap();
-    let events = house.release(unwanted, at(4)).await.unwrap();
-    assert_eq!((states(&events), events[1].body.kind()), (vec![Status::Cancelled], "done"));
+    let events = house.give_back(unwanted, 7, at(4)).await.unwrap();
+    assert_eq!((states(&events), events[2].body.kind()), (vec![Status::Cancelled], "done"));
+    assert_eq!(house.checkpoint(unwanted.job).await.unwrap().unwrap().step, 7, "what was learned is kept");
     assert_eq!(house.claimed().await.run, RunKey { attempt: 2, ..kept });
 }
 

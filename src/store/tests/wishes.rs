@@ -1,0 +1,160 @@
+//! Paused, resumed, forked, asked for twice, held back.
+
+use super::*;
+
+/// A key of this name for a request of this content.
+fn key(name: &str, request: &str) -> RequestKey {
+    RequestKey { key: name.into(), request_sha256: sha256(request.as_bytes()) }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_goes_on_with_its_log_and_its_checkpoint() {
+    let house = House::new().await;
+    let run = house.running().await;
+    house.cancel(run.job, at(2)).await.unwrap();
+    house.give_back(run, 30, at(3)).await.unwrap();
+    let before = house.log(run.job).await.len();
+    let resumed = house.resume(run.job, at(4)).await.unwrap().unwrap().unwrap();
+    let job = &resumed.job;
+    assert_eq!(
+        (job.status, job.finished_at, job.stop_reason, job.cancel_requested),
+        (Status::Queued, None, None, false)
+    );
+    assert_eq!((resumed.events[0].id, resumed.events.len()), (before as u64 + 1, 1));
+    let claim = house.claimed().await;
+    assert_eq!((claim.run.attempt, claim.checkpoint.unwrap().unwrap().step), (2, 30));
+    assert_eq!(claim.job.progress.step, 30);
+    assert_eq!(house.resume(Uuid::nil(), at(5)).await.unwrap(), None);
+    assert_eq!(house.pause(Uuid::nil(), at(5)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_pause_survives_the_server() {
+    let house = House::new().await;
+    let run = house.running().await;
+    house.checkpoint_at(run, 10).await;
+    let asked = house.pause(run.job, at(2)).await.unwrap().unwrap().unwrap();
+    assert_eq!((asked.job.status, asked.job.pause_requested), (Status::Running, true));
+    assert!(house.stop_requested(run).await.unwrap());
+    let house = house.reopen().await;
+    assert!(house.requeue_running(at(5)).await.unwrap().is_empty());
+    let job = house.get(run.job).await;
+    assert_eq!((job.status, job.pause_requested, job.finished_at), (Status::Paused, false, None));
+    assert!(house.claim(at(6), Duration::MAX).await.unwrap().is_none());
+    assert_eq!(house.dataset_use("digits").await.unwrap(), Some(DatasetUse::Job(run.job)));
+}
+
+#[tokio::test]
+async fn whoever_brings_servers_down_lets_others_go_first() {
+    let house = House::new().await;
+    let wild = house.submit().await;
+    let up = Duration::from_secs;
+    for _ in 0..2 {
+        assert_eq!(house.claimed().await.run.job, wild, "twice may be chance");
+        house.requeue_running(at(2)).await.unwrap();
+    }
+    let tame = house.submit().await;
+    assert_eq!(house.claimed().await.run.job, tame);
+    assert!(house.claim(at(3), up(1)).await.unwrap().is_none());
+    assert_eq!(house.claim(at(3), up(2)).await.unwrap().unwrap().run.job, wild);
+    assert_eq!(house.requeue_running(at(4)).await.unwrap(), [wild, tame]);
+    assert_eq!(house.claim(at(5), up(3)).await.unwrap().unwrap().run.job, tame, "longer each time");
+    let run = house.claim(at(5), up(4)).await.unwrap().unwrap().run;
+    assert_eq!((run.job, house.get(wild).await.status), (wild, Status::Running));
+    house.checkpoint_at(run, 10).await;
+    house.requeue_running(at(6)).await.unwrap();
+    assert_eq!(house.claimed().await.run.job, wild, "it has come further");
+}
+
+#[tokio::test]
+async fn a_higher_priority_goes_first() {
+    let house = House::new().await;
+    let mut ids = vec![];
+    for priority in [0, 5, -100, 5, 0] {
+        ids.push(house.submit_with(&json!({"priority": priority})).await.id);
+    }
+    let mut order = vec![];
+    while let Some(claim) = house.claim(at(1), Duration::ZERO).await.unwrap() {
+        order.push(claim.run.job);
+    }
+    assert_eq!(order, [ids[1], ids[3], ids[0], ids[4], ids[2]]);
+}
+
+#[tokio::test]
+async fn a_fork_begins_at_its_sources_checkpoint() {
+    let house = House::new().await;
+    let source = house.running().await;
+    let kept = house.checkpoint_at(source, 40).await;
+    let fork = Fork { source: source.job, source_sha256: kept.sha256.clone(), checkpoint: kept.clone() };
+    let new = NewJob { fork: Some(fork), reproduces: Some(source.job), ..new_job(&json!({})) };
+    let job = house.insert_job(&new).await.unwrap();
+    assert_eq!((job.forked_from, job.progress.step, job.progress.epoch), (Some(source.job), 40, 4));
+    assert_eq!(house.fork_of(job.id).await.unwrap(), Some((Some(source.job), kept.sha256.clone())));
+    assert_eq!(house.fork_of(source.job).await.unwrap(), None);
+    house.checkpoint_at(source, 50).await;
+    let claim = house.claimed().await;
+    assert!(same(&claim.checkpoint.unwrap().unwrap(), &kept), "it has its own");
+    assert_eq!((claim.run.job, claim.job.progress.step, claim.job.reproduced), (job.id, 40, None));
+    house.succeed(source, vec![1]).await;
+    house.succeed(claim.run, vec![2]).await;
+    assert_eq!(house.get(job.id).await.reproduced, Some(false));
+    let again = NewJob { reproduces: Some(source.job), ..new_job(&json!({})) };
+    house.insert_job(&again).await.unwrap();
+    house.succeed(house.claimed().await.run, vec![1]).await;
+    assert_eq!(house.get(again.id).await.reproduced, Some(true));
+}
+
+#[tokio::test]
+async fn what_is_left_is_told_in_the_order_of_the_queue() {
+    let house = House::new().await;
+    let (fresh, begun) = (house.submit().await, house.submit_with(&json!({"priority": 1})).await.id);
+    let run = house.claimed().await.run;
+    assert_eq!(run.job, begun);
+    house.give_back(run, 50, at(2)).await.unwrap();
+    let running = house.submit_with(&json!({"priority": 2})).await.id;
+    let run = house.claimed().await.run;
+    house.train_to(run, 5).await;
+    let rests = house.rests().await.unwrap();
+    assert_eq!(
+        rests.iter().map(|rest| (rest.job, rest.waits)).collect::<Vec<_>>(),
+        [(running, false), (begun, true), (fresh, true)]
+    );
+    // Half of ten epochs of a thousand samples, at ten thousand thirds of a sample a second.
+    let seconds: Vec<_> = rests.iter().map(|rest| rest.seconds.map(|seconds| (seconds * 1e6).round())).collect();
+    assert_eq!(seconds, [Some(300_000.0), Some(1_500_000.0), None]);
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_nothing() {
+    let house = House::new().await;
+    let terms = |max| Terms { max_queued: Some(max), key: None };
+    let admit = async |max| house.admit(&new_job(&json!({})), terms(max)).await.unwrap();
+    assert!(matches!(admit(1).await, Admitted::New(..)));
+    assert_eq!(admit(1).await, Admitted::QueueFull(1));
+    assert_eq!(house.count("select count(*) from jobs").await, 1);
+    house.claimed().await;
+    assert!(matches!(admit(1).await, Admitted::New(..)), "a job that runs does not wait");
+}
+
+#[tokio::test]
+async fn a_key_makes_one_job_and_is_forgotten_after_a_day() {
+    let house = House::new().await;
+    let admit = async |key: &RequestKey, hour: i64, max| {
+        let new = NewJob { at: at(hour * 3600), ..new_job(&json!({})) };
+        house.admit(&new, Terms { max_queued: Some(max), key: Some(key) }).await.unwrap()
+    };
+    let (key, other) = (key("k", "a"), key("k", "b"));
+    assert!(matches!(admit(&key, 0, 0).await, Admitted::QueueFull(0)));
+    let Admitted::New(job, _) = admit(&other, 0, 1).await else { panic!("a refusal uses no key") };
+    assert_eq!(admit(&key, 0, 9).await, Admitted::KeyTaken);
+    assert_eq!(house.keyed(&key, at(0)).await.unwrap(), Some(Keyed::Other));
+    assert_eq!(admit(&other, 24, 0).await, Admitted::Known(job.clone()), "however full the queue is now");
+    // A clock that goes back by an hour, and one that was a year ahead.
+    assert_eq!(admit(&other, -1, 9).await, Admitted::Known(job.clone()));
+    house.sql("update idempotency_keys set created_ms = created_ms + 31536000000").await;
+    assert_eq!(house.keyed(&other, at(0)).await.unwrap(), None);
+    let Admitted::New(second, _) = admit(&key, 0, 9).await else { panic!("the key is free again") };
+    assert_eq!(house.count("select count(*) from idempotency_keys").await, 1);
+    assert_eq!(house.keyed(&key, at(24 * 3600 + 1)).await.unwrap(), None);
+    assert_eq!(house.keyed(&key, at(1)).await.unwrap(), Some(Keyed::Job(second)));
+}
