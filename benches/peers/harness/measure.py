@@ -27,7 +27,7 @@ class Cell:
 
     def label(self):
         """What the progress calls it."""
-        images = f", {self.images} images" if self.images else ""
+        images = f", batch {self.images}" if self.images else ""
         return f"{self.section}: {self.peer} {self.net or ''}{images}, threads {self.threads}"
 
 

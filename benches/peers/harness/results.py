@@ -13,11 +13,13 @@ class Figure:
     most: float
     # Whether too many of them were disturbed by other processes.
     noisy: bool
+    # How many they are.
+    count: int
 
     def text(self, scale=1.0):
-        """The median with the range, `~` where it is noisy."""
+        """The median with the range if there is one, `~` where it is noisy."""
         median, least, most = (number(value * scale) for value in (self.median, self.least, self.most))
-        return f"{'~' if self.noisy else ''}{median} ({least}–{most})"
+        return f"{'~' if self.noisy else ''}{median}{f' ({least}–{most})' if self.count > 1 else ''}"
 
 
 def number(value):
@@ -74,7 +76,7 @@ class Results:
         quiet = [line for line in lines if not line["noisy"]]
         enough = 2 * len(quiet) >= len(lines)
         values = [line[key] for line in (quiet if enough else lines)]
-        return Figure(statistics.median(values), min(values), max(values), not enough)
+        return Figure(statistics.median(values), min(values), max(values), not enough, len(values))
 
     def threads(self, section):
         """The numbers of threads that a section was measured on."""
