@@ -28,7 +28,12 @@ def environment(folder):
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return python
     say(f"making the virtual environment {folder}; this downloads a few gigabytes once")
-    venv.create(folder, with_pip=True)
+    try:
+        # With links it completes one that was left half made.
+        venv.create(folder, symlinks=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"the virtual environment cannot be made, the peers in Python will be missing: {error}")
+        return python
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(REQUIREMENTS)]
     if subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=False).returncode == 0:
         mark.write_text(wanted, encoding="utf-8")

@@ -16,10 +16,10 @@ class Figure:
     # How many they are.
     count: int
 
-    def text(self, scale=1.0):
-        """The median with the range if there is one, `~` where it is noisy."""
+    def text(self, scale=1.0, marked=True):
+        """The median with the range if there is one; `~` where it is noisy, if that matters and is to be marked."""
         median, least, most = (number(value * scale) for value in (self.median, self.least, self.most))
-        return f"{'~' if self.noisy else ''}{median}{f' ({least}–{most})' if self.count > 1 else ''}"
+        return f"{'~' if self.noisy and marked else ''}{median}{f' ({least}–{most})' if self.count > 1 else ''}"
 
 
 def number(value):
