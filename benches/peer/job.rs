@@ -1,5 +1,5 @@
-//! The way of a job: the same net in the real server, with its events, checkpoints and looks inside, beside the engine's
-//! bare loop on the same data; and two jobs at once beside one alone.
+//! The way of a job: the same net in the real server, with its events, checkpoints and looks inside, beside the
+//! engine's bare loop on the same data; and two jobs at once beside one alone.
 
 use std::error::Error;
 use std::path::Path;
@@ -115,7 +115,7 @@ struct Trained {
 impl Trained {
     /// Reads it from a job and the frames of its log.
     ///
-    /// An epoch's `seconds` begin where training does or the epoch before has ended: loading the data is before the first.
+    /// An epoch's `seconds` begin where training does or the epoch before has ended: the data are loaded before.
     fn read(job: &Value, log: &str) -> Result<Self, Box<dyn Error>> {
         if job["status"] != "succeeded" {
             return Err(format!("the job has not succeeded: {job}").into());

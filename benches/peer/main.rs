@@ -1,5 +1,5 @@
-//! dojang's side of `benches/peers/run`: one measurement of the real engine, or of the real server, a process. Prints one
-//! line of JSON.
+//! dojang's side of `benches/peers/run`: one measurement of the real engine, or of the real server, a process. Prints
+//! one line of JSON.
 //!
 //! `cargo bench --bench peer -- train --net P1 --threads 2` and the like; `-- help` lists the measurements.
 

@@ -62,7 +62,8 @@ def images(width):
     x = np.empty((SAMPLES, width), np.uint8)
     # Part by part: the peak of memory is to be the training's.
     for part in np.array_split(x, 100):
-        part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8) * (rng.integers(0, 5, part.shape, dtype=np.uint8) == 0)
+        kept = rng.integers(0, 5, part.shape, dtype=np.uint8) == 0
+        part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8) * kept
     return x, (np.arange(SAMPLES) % 10).astype(np.uint8), "random"
 
 

@@ -1,4 +1,7 @@
-"""JAX's training throughput. `--mode step` compiles one step; `--mode scan` many steps over resident data into one call."""
+"""JAX's training throughput.
+
+`--mode step` compiles one step; `--mode scan` many steps over resident data into one call.
+"""
 import math
 
 import jax

@@ -24,7 +24,8 @@ def graph(net):
         value = nodes[-1].output[0]
 
     def weight(*shape):
-        values = rng.standard_normal(shape).astype(np.float32) * np.float32(math.sqrt(2 / math.prod(shape[1:] or shape)))
+        scale = math.sqrt(2 / math.prod(shape[1:] or shape))
+        values = (rng.standard_normal(shape) * scale).astype(np.float32)
         weights.append(numpy_helper.from_array(values, f"w{len(weights)}"))
         return weights[-1].name
 

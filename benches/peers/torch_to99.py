@@ -1,6 +1,6 @@
 """PyTorch's time to 99 % of MNIST's test images, training steps only; the evaluation is timed apart.
 
-Three strided convolutions with batch normalisation, 0.6 epoch of batches of 100, a triangular learning rate to 0.012, label
+Three convolutions with batch normalisation, 0.6 epoch of batches of 100, a triangular learning rate to 0.012, label
 smoothing 0.1, the fused Adam, channels_last. Needs DOJANG_MNIST_DIR.
 """
 import copy

@@ -51,7 +51,7 @@ def cores():
 
 
 def chosen(threads):
-    """The processors for so many threads; of one thread the last, where least else happens. None if they are too few."""
+    """The processors for so many threads, None if they are too few; for one the last, where least else happens."""
     there = cores()
     if threads > len(there):
         return None

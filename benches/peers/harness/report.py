@@ -60,7 +60,8 @@ def training(results, threads):
         ]
         rows.append(["dojang's share of the FMA ceiling", *shares])
     goals = [
-        f"{'yes' if ours[net].median > best[net][0] else 'no'}: ×{ours[net].median / best[net][0]:.2f} of {best[net][1]}"
+        f"{'yes' if ours[net].median > best[net][0] else 'no'}: "
+        f"×{ours[net].median / best[net][0]:.2f} of {best[net][1]}"
         if ours[net] and net in best else "–" for net in names
     ]
     rows.append(["goal: ahead of every peer", *goals])
@@ -115,8 +116,8 @@ def jobs(results):
         rows.append([net, *(figure.text() for figure in figures[:-1]), reached])
     head = ["", "bare loop", "with test evaluation", "job in the server", f"share, goal at least {JOB:.0%}"]
     text = (
-        "Samples/s on all threads, from a job's first step to the end of its last epoch: with its evaluation after each epoch, "
-        "events, checkpoints and looks inside. The share is against the bare loop that evaluates, too."
+        "Samples/s on all threads, from a job's first step to the end of its last epoch: with its evaluation after "
+        "each epoch, events, checkpoints and looks inside. The share is against the bare loop that evaluates, too."
     )
     parts = ["## The way of a job", "", text, "", *table(head, rows)] if rows else []
     pair = [
@@ -136,7 +137,9 @@ def shapes(results):
     threads = max(results.threads("shapes"), default=None)
     ceiling = results.ceiling(threads)
     for name in results.nets("shapes"):
-        ours, theirs = (results.figure("samples_per_second", "shapes", peer, name, threads) for peer in ("dojang", "torch"))
+        ours, theirs = (
+            results.figure("samples_per_second", "shapes", peer, name, threads) for peer in ("dojang", "torch")
+        )
         net = all_nets[name]
         share = f"{ours.median * nets.flops(net) / ceiling:.0%}" if ours and ceiling else "–"
         if ours and theirs:
@@ -150,7 +153,8 @@ def shapes(results):
     if ratios:
         mean = math.exp(statistics.fmean(map(math.log, ratios)))
         ahead = sum(ratio > 1 for ratio in ratios)
-        parts += [f"Goal: none behind. Ahead in {ahead} of {len(ratios)}; least ×{min(ratios):.2f}, geometric mean ×{mean:.2f}.", ""]
+        summary = f"Ahead in {ahead} of {len(ratios)}; least ×{min(ratios):.2f}, geometric mean ×{mean:.2f}."
+        parts += [f"Goal: none behind. {summary}", ""]
     return parts + table(["", "dojang", "PyTorch, tuned", "×", "of the ceiling"], rows)
 
 
