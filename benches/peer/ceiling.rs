@@ -10,6 +10,8 @@ use crate::{Effort, Measured, quantile};
 
 /// Floating-point operations and the seconds they took.
 type Work = (f64, f64);
+/// The instructions' name, and a round of them.
+type Round = (&'static str, fn() -> Work);
 
 /// So many independent chains of fused multiply-adds that none waits for another; one round is some milliseconds.
 #[inline(always)]
@@ -44,8 +46,8 @@ fn avx2() -> Work {
 }
 
 /// The instructions that the processor has, and a round of each: the wider ones need not be the faster ones.
-fn available() -> Vec<(&'static str, fn() -> Work)> {
-    let mut rounds: Vec<(&'static str, fn() -> Work)> = Vec::new();
+fn available() -> Vec<Round> {
+    let mut rounds: Vec<Round> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "code compiled for more than every processor has may only be called where it runs")]
     {
