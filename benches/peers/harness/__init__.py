@@ -1,0 +1,1 @@
+"""The machinery of `benches/peers/run`: standard library only."""
