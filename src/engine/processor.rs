@@ -134,7 +134,7 @@ macro_rules! blocks {
         let (n, mut $c): (usize, usize) = ($n, 0);
         macro_rules! of {
             ($size:literal) => {
-                while $c + $size <= n {
+                while n - $c >= $size {
                     const $W: usize = $size;
                     $task;
                     $c += $size;
