@@ -15,6 +15,7 @@ import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
 import { applyEvent, cancelButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
 import { resultPanel } from './result.js';
+import { isPicture } from './pixels.js';
 import { tryHref } from './router.js';
 import { modelRef } from './snippets.js';
 import { follow } from './stream.js';
@@ -65,12 +66,18 @@ function jobPage(root, first, { problem, signal }) {
   const use = usePanel();
   const tiles = metricTiles();
   const tryLink = h('a', { class: 'button' }, 'Try it');
+  // Rows of numbers cannot be drawn.
+  let drawable = true;
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
   const pause = pauseButton({ jobId: job.id, name: job.name, onChanged: setJob, onError: showError });
   const charts = jobCharts();
   const inside = insidePanel();
   const dataset = findDataset(job.spec.dataset.name, signal);
+  dataset.then((entry) => {
+    drawable = isPicture(entry);
+    draw();
+  });
   const result = resultPanel({ dataset, signal });
   const map = decisionMap({ job, dataset, signal });
 
@@ -108,7 +115,8 @@ function jobPage(root, first, { problem, signal }) {
     tiles.set(job.metrics);
     setText(pace, paceOf(job));
     tryLink.href = tryHref(modelRef(job));
-    tryLink.hidden = job.status === 'failed' || job.status === 'queued' || (job.status === 'cancelled' && !job.weights_sha256);
+    const silent = job.status === 'failed' || job.status === 'queued' || (job.status === 'cancelled' && !job.weights_sha256);
+    tryLink.hidden = silent || !drawable;
     const trouble = job.status === 'failed' || job.error !== null;
     reason.hidden = !trouble;
     setText(reason, trouble ? [format.stopReason(job.stop_reason), job.error].filter(Boolean).join(': ') || 'Failed' : '');

@@ -3,6 +3,7 @@
 import * as api from './api.js';
 import { h } from './dom.js';
 import { percent, progressPercent } from './format.js';
+import { isPicture } from './pixels.js';
 
 export function modelPicker({ wanted, onPick }) {
   const select = h('select', { 'aria-label': 'Model' });
@@ -16,17 +17,22 @@ export function modelPicker({ wanted, onPick }) {
 
   /** Reads the choices anew, keeps the chosen one, and says whether there is any. */
   async function load(signal) {
-    const [models, running] = await Promise.all([api.models(signal), api.jobs({ status: 'running', limit: 50 }, signal)]);
+    const [models, running, known] = await Promise.all([
+      api.models(signal),
+      api.jobs({ status: 'running', limit: 50 }, signal),
+      api.datasets(signal).catch(() => ({ data: [] })),
+    ]);
+    const drawable = (name) => isPicture(known.data.find((dataset) => dataset.name === name));
     datasets = new Map();
     const keep = select.value || wanted;
     const groups = models.data.map((model) => {
-      const versions = [...model.versions].sort((a, b) => b.version - a.version);
+      const versions = model.versions.filter((one) => drawable(one.dataset)).sort((a, b) => b.version - a.version);
       return h('optgroup', { label: model.name }, versions.map((one) => option(`${model.name}@${one.version}`, describe(model, one), one.dataset)));
     });
-    const live = running.data.map((job) =>
+    const live = running.data.filter((job) => drawable(job.spec.dataset.name)).map((job) =>
       option(`job:${job.id}`, `${job.name} · ${progressPercent(job.progress.fraction)} trained`, job.spec.dataset.name),
     );
-    select.replaceChildren(...groups, ...(live.length > 0 ? [h('optgroup', { label: 'Still training' }, live)] : []));
+    select.replaceChildren(...groups.filter((group) => group.children.length > 0), ...(live.length > 0 ? [h('optgroup', { label: 'Still training' }, live)] : []));
     // A deep link may name what no list holds: an alias, or a job that has ended.
     if (keep && !datasets.has(keep)) select.prepend(option(keep, keep, null));
     if (keep) select.value = keep;

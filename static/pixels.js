@@ -20,3 +20,8 @@ export function pixelCanvas(values, toByte, canvas = h('canvas'), [channels, hei
   context.putImageData(image, 0, 0);
   return canvas;
 }
+
+/** Whether the samples of a dataset, an entry in the list of them, are pictures; of an unknown one nobody can tell. */
+export function isPicture(dataset) {
+  return dataset === undefined || dataset.input.length === 3;
+}

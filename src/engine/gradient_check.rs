@@ -190,7 +190,9 @@ pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed
     let sizes = Sizes::new(&network, n).expect("a small network");
     let mut memory = sizes.memory();
     let predicting = x.chunks(sizes.rows * input.len()).flat_map(|x| {
-        let read = |to: &mut [f32]| to.copy_from_slice(x);
+        let read = |rows: Range<usize>, to: &mut [f32]| {
+            to.copy_from_slice(&x[rows.start * input.len()..rows.end * input.len()]);
+        };
         network.infer(&parameters, sizes, &mut memory, x.len() / input.len(), read).to_vec()
     });
     for (pass, fast) in [(pass, training), (Pass::Infer, predicting.collect())] {

@@ -1,10 +1,22 @@
-//! The forward pass that predicts: rows go through all layers in two buffers that take turns, and nothing is kept.
+//! The forward pass that predicts: rows go through the layers in buffers that take turns, and nothing is kept.
+//!
+//! The head of a network, up to its last convolution and what follows that, takes a few rows at a time, which stay in the
+//! cache; the layers after it take all rows of a pass at once, for they read large weights once for all of them.
+//!
+//! ```text
+//! input ─ slice by slice ─► [ here ⇄ there ] ─► rows of a pass ─► [ here ⇄ there ] ─► outputs
+//!                                head                                  rest
+//! ```
+
+use std::ops::Range;
 
 use super::layer::Pass;
 use super::network::Network;
 
-/// Values that the widest level of a pass may take, so that both buffers stay in the cache.
+/// Values that the widest level of a pass may take, so that its buffers stay in the cache.
 const VALUES: usize = 1 << 17;
+/// The same of a slice.
+const SLICE_VALUES: usize = 1 << 15;
 /// Most rows of a pass.
 const MAX_ROWS: usize = 32;
 
@@ -13,48 +25,79 @@ const MAX_ROWS: usize = 32;
 pub(super) struct Sizes {
     /// Most rows of a pass.
     pub(super) rows: usize,
-    /// Values of one of the two buffers.
-    buffer: usize,
+    /// Layers of the head.
+    head: usize,
+    /// Most rows of a slice.
+    slice: usize,
+    /// Values of one of the head's two buffers, and of one of the rest's.
+    buffers: [usize; 2],
     scratch: usize,
 }
 
 impl Sizes {
     /// The sizes for passes of up to `batch` rows; `None` where one overflows.
     pub(super) fn new(network: &Network, batch: usize) -> Option<Self> {
-        let widest = (0..=network.depth()).map(|level| network.width(level)).max().unwrap_or(1).max(1);
-        let rows = (VALUES / widest).clamp(1, MAX_ROWS).min(batch.max(1));
+        let head = head_of(network);
+        let widest = |levels: Range<usize>| levels.map(|level| network.width(level)).max().unwrap_or(1).max(1);
+        let (of_head, of_rest) = (widest(0..head), widest(head..network.depth() + 1));
+        let rows = (VALUES / of_rest).clamp(1, MAX_ROWS).min(batch.max(1));
+        let slice = (SLICE_VALUES / of_head).clamp(1, rows);
         let scratch = (0..network.depth()).map(|layer| network.layer(layer).memory().scratch).max().unwrap_or(0);
-        Some(Self { rows, buffer: widest.checked_mul(rows)?, scratch })
+        let head_buffer = if head == 0 { 0 } else { of_head.checked_mul(slice)? };
+        Some(Self { rows, head, slice, buffers: [head_buffer, of_rest.checked_mul(rows)?], scratch })
     }
 
     /// Values of the memory of a pass; `None` where they overflow.
     pub(super) fn checked_len(self) -> Option<usize> {
-        self.buffer.checked_mul(2)?.checked_add(self.scratch)
+        self.buffers[0].checked_add(self.buffers[1])?.checked_mul(2)?.checked_add(self.scratch)
     }
 
     /// Memory of a pass.
     pub(super) fn memory(self) -> Vec<f32> {
-        vec![0.0; 2 * self.buffer + self.scratch]
+        vec![0.0; 2 * (self.buffers[0] + self.buffers[1]) + self.scratch]
     }
 }
 
+/// Layers up to the last convolution, with those that follow it row by row.
+fn head_of(network: &Network) -> usize {
+    let layer = |index: usize| network.layer(index);
+    let Some(last) = (0..network.depth()).rfind(|index| layer(*index).memory().partial > 0) else { return 0 };
+    (last..network.depth()).find(|index| layer(*index).likes_many_rows()).unwrap_or(network.depth())
+}
+
 impl Network {
-    /// Takes `n` rows through all layers: `input` writes them, and the outputs `[n, …]` come back.
+    /// Takes `n` rows through all layers: `input` writes those asked for, and the outputs `[n, …]` come back.
     pub(super) fn infer<'a>(
         &self,
         parameters: &[f32],
         sizes: Sizes,
         memory: &'a mut [f32],
         n: usize,
-        input: impl FnOnce(&mut [f32]),
+        input: impl Fn(Range<usize>, &mut [f32]),
     ) -> &'a [f32] {
-        let (mut here, rest) = memory.split_at_mut(sizes.buffer);
-        let (mut there, scratch) = rest.split_at_mut(sizes.buffer);
-        input(&mut here[..n * self.width(0)]);
-        for layer in 0..self.depth() {
+        let (head, rest) = memory.split_at_mut(2 * sizes.buffers[0]);
+        let (head_here, head_there) = head.split_at_mut(sizes.buffers[0]);
+        let (mut here, rest) = rest.split_at_mut(sizes.buffers[1]);
+        let (mut there, scratch) = rest.split_at_mut(sizes.buffers[1]);
+        let forward = |layer: usize, scratch: &mut [f32], n: usize, x: &[f32], y: &mut [f32]| {
             let at = self.context(layer, parameters, &[], Pass::Infer, 0);
-            let (x, y) = (&here[..n * self.width(layer)], &mut there[..n * self.width(layer + 1)]);
-            self.layer(layer).forward(&at, scratch, x, y);
+            self.layer(layer).forward(&at, scratch, &x[..n * self.width(layer)], &mut y[..n * self.width(layer + 1)]);
+        };
+        if sizes.head == 0 {
+            input(0..n, &mut here[..n * self.width(0)]);
+        }
+        for first in (0..n).step_by(sizes.slice).filter(|_| sizes.head > 0) {
+            let slice = first..(first + sizes.slice).min(n);
+            let (mut x, mut y) = (&mut *head_here, &mut *head_there);
+            input(slice.clone(), &mut x[..slice.len() * self.width(0)]);
+            for layer in 0..sizes.head - 1 {
+                forward(layer, scratch, slice.len(), x, y);
+                std::mem::swap(&mut x, &mut y);
+            }
+            forward(sizes.head - 1, scratch, slice.len(), x, &mut here[first * self.width(sizes.head)..]);
+        }
+        for layer in sizes.head..self.depth() {
+            forward(layer, scratch, n, here, there);
             std::mem::swap(&mut here, &mut there);
         }
         &here[..n * self.width(self.depth())]

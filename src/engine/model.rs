@@ -1,5 +1,8 @@
 //! A network with its weights: what predictions are made with.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::infer::Sizes;
@@ -14,6 +17,25 @@ pub struct Model {
     loss: LossSpec,
     classes: usize,
     sizes: Sizes,
+    /// Memories of passes that have ended, for the next ones: a fresh one costs more than a small prediction.
+    spare: Mutex<Vec<Vec<f32>>>,
+}
+
+/// The memory of a pass; it goes back to the model's spare ones.
+struct Lent<'a> {
+    memory: Vec<f32>,
+    model: &'a Model,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        /// More are not kept.
+        const MOST: usize = 32;
+        let mut spare = self.model.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MOST {
+            spare.push(std::mem::take(&mut self.memory));
+        }
+    }
 }
 
 impl Model {
@@ -25,7 +47,7 @@ impl Model {
         assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
         assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
         let sizes = Sizes::new(&network, usize::MAX).expect("sizes of a network that was trained");
-        Self { network, parameters, loss, classes, sizes }
+        Self { network, parameters, loss, classes, sizes, spare: Mutex::default() }
     }
 
     /// The network.
@@ -43,6 +65,11 @@ impl Model {
         values <= self.sizes.rows * self.network.input().len()
     }
 
+    fn lend(&self) -> Lent<'_> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lent { memory: spare.unwrap_or_else(|| self.sizes.memory()), model: self }
+    }
+
     /// What the loss makes of the outputs, `[N, classes]`, for inputs `[N, …]`: of most losses probabilities.
     ///
     /// # Panics
@@ -52,17 +79,18 @@ impl Model {
         let n = x.len() / inputs;
         assert_eq!(n * inputs, x.len(), "inputs are whole samples");
         let mut y = vec![0.0; n * self.classes];
-        let pass = |memory: &mut Vec<f32>, (x, y): (&[f32], &mut [f32])| {
-            let input = |to: &mut [f32]| to.copy_from_slice(x);
-            let outputs = self.network.infer(&self.parameters, self.sizes, memory, x.len() / inputs, input);
+        let pass = |lent: &mut Lent<'_>, (x, y): (&[f32], &mut [f32])| {
+            let input =
+                |rows: Range<usize>, to: &mut [f32]| to.copy_from_slice(&x[rows.start * inputs..rows.end * inputs]);
+            let outputs = self.network.infer(&self.parameters, self.sizes, &mut lent.memory, x.len() / inputs, input);
             self.loss.rule().predictions(outputs, self.classes, y);
         };
         if self.is_small(x.len()) {
-            pass(&mut self.sizes.memory(), (x, &mut y));
+            pass(&mut self.lend(), (x, &mut y));
         } else {
             let rows = self.sizes.rows;
             let passes = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
-            passes.for_each_init(|| self.sizes.memory(), pass);
+            passes.for_each_init(|| self.lend(), pass);
         }
         y
     }

@@ -83,6 +83,19 @@ async fn shows_what_it_learned(page: &Page, site: &Site, done: &str) {
     until(page, "norms of W1 b1 W2 b2", "document.querySelectorAll('.tensors tbody tr').length === 4").await;
 }
 
+/// Two layers solve XOR, and the map of their decisions shows it; there is nothing to draw for such a network.
+async fn maps_the_plane(page: &Page, xor: &str) {
+    go(page, &format!("#/jobs/{xor}")).await;
+    let said = "document.querySelector('.map:not([hidden]) .map-about')?.innerText.includes('All 4 samples lie')";
+    until(page, "the decision map", said).await;
+    let painted = "(() => { const c = document.querySelector('.map canvas'); \
+                   const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height); \
+                   return new Set(new Uint32Array(data.buffer)).size > 10; })()";
+    until(page, "areas of more than one colour", painted).await;
+    let tries = "[...document.querySelectorAll('.actions a')].some(a => a.innerText === 'Try it' && !a.hidden)";
+    until(page, "no drawing", &format!("!{tries}")).await;
+}
+
 async fn reads_a_drawing(page: &Page) {
     go(page, "#/try?model=mnist").await;
     until(page, "the pad", "document.querySelector('canvas.pad')?.clientWidth > 0").await;
@@ -160,6 +173,8 @@ async fn the_page_shows_training_and_reads_a_drawing() {
     let site = Site::start().await;
     let done = site.client.submit(&quick_job()).await;
     site.client.finished(&done).await;
+    let xor = site.client.submit(&json!({"recipe": "xor_two_layer"})).await;
+    site.client.finished(&xor).await;
     let running = site.client.submit(&long_job()).await;
     let mut stream = Stream::open(&site.client, &running, None).await;
     while stream.next().await.expect("events").event != "epoch" {}
@@ -179,6 +194,7 @@ async fn the_page_shows_training_and_reads_a_drawing() {
 
     pauses_and_resumes(&page).await;
     shows_what_it_learned(&page, &site, &done).await;
+    maps_the_plane(&page, &xor).await;
     explains_a_spec(&page).await;
 
     reads_a_drawing(&page).await;

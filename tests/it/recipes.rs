@@ -34,7 +34,7 @@ async fn a_job_may_be_a_recipe_with_changes() {
     );
     assert_eq!((&job["progress"]["step"], &job["spec"]["dataset"]["name"]), (&json!(6), &json!("mnist")));
     // What is kept is the whole spec: a job does not change with its recipe.
-    assert_eq!((&job["spec"]["recipe"], &job["spec"]["init"]["std"]), (&json!(null), &json!(0.01)));
+    assert_eq!((&job["spec"]["recipe"], &job["spec"]["init"]["type"]), (&json!(null), &json!("he")));
     site.stop().await;
 }
 

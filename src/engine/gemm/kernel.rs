@@ -132,10 +132,17 @@ unsafe fn broadcast<S: Simd>(p: &Product) {
 unsafe fn columns<S: Simd>(p: &Product) {
     let mut j = 0;
     while j < p.n {
-        let columns = (p.n - j).min(S::VECTORS * S::LANES);
-        // SAFETY: the block lies within the product, `columns` needs that many vectors.
+        let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
+        let mut columns = (p.n - j).min(S::VECTORS * S::LANES);
+        if columns > S::LANES && columns % S::LANES <= narrow {
+            // The rest is a block of its own, in vectors that cost half as much.
+            columns -= columns % S::LANES;
+        }
+        // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
+        // wide vectors has those of narrow ones.
         unsafe {
             match columns.div_ceil(S::LANES) {
+                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
                 1 => block::<S, 1>(p, j, columns),
                 2 => block::<S, 2>(p, j, columns),
                 3 => block::<S, 3>(p, j, columns),

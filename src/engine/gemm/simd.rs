@@ -16,6 +16,8 @@ pub(super) trait Simd: Copy {
     /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers.
     const ROWS: [usize; 4];
     type Vector: Copy;
+    /// Vectors that cost half as much, of the same processor; itself if there are none.
+    type Narrow: Simd;
 
     unsafe fn zero() -> Self::Vector;
     unsafe fn splat(value: f32) -> Self::Vector;
@@ -51,6 +53,7 @@ impl Simd for Portable {
     const VECTORS: usize = 2;
     const ROWS: [usize; 4] = [6, 4, 4, 4];
     type Vector = [f32; 8];
+    type Narrow = Self;
 
     #[inline(always)]
     unsafe fn zero() -> [f32; 8] {
@@ -117,6 +120,7 @@ mod x86 {
         const VECTORS: usize = 4;
         const ROWS: [usize; 4] = [8, 8, 8, 6];
         type Vector = __m512;
+        type Narrow = Avx2;
 
         #[inline(always)]
         unsafe fn zero() -> __m512 {
@@ -219,6 +223,7 @@ mod x86 {
         const VECTORS: usize = 2;
         const ROWS: [usize; 4] = [8, 6, 4, 4];
         type Vector = __m256;
+        type Narrow = Self;
 
         #[inline(always)]
         unsafe fn zero() -> __m256 {

@@ -1,5 +1,7 @@
 //! Every layer against PyTorch: `tests/golden/activations.py` and `tests/golden/layers.py`.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,7 +216,9 @@ impl Case {
         let parameters = self.parameters(&network);
         let sizes = crate::engine::infer::Sizes::new(&network, self.n).expect("a small network");
         let mut memory = sizes.memory();
-        let y = network.infer(&parameters, sizes, &mut memory, self.n, |x| x.copy_from_slice(&self.x));
+        let width = self.x.len() / self.n;
+        let read = |rows: Range<usize>, x: &mut [f32]| x.copy_from_slice(&self.x[rows.start * width..rows.end * width]);
+        let y = network.infer(&parameters, sizes, &mut memory, self.n, read);
         assert_close(&format!("y of {what}"), y, &self.y, 1.0);
         if network.depth() == 1 {
             let at = network.context(0, &parameters, &[], Pass::Infer, 0);

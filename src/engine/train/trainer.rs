@@ -1,5 +1,7 @@
 //! The training loop.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::early_stopping::{Best, Verdict};
@@ -309,9 +311,9 @@ impl<'a> Trainer<'a> {
             let index = |row: usize| indices.map_or(row, |indices| indices[row] as usize);
             labels.clear();
             labels.extend(range.clone().map(|row| samples.all_labels()[index(row)]));
-            let read = |x: &mut [f32]| {
-                for (x, row) in x.chunks_exact_mut(samples.width()).zip(range.clone()) {
-                    samples.read(index(row), x);
+            let read = |rows: Range<usize>, x: &mut [f32]| {
+                for (x, row) in x.chunks_exact_mut(samples.width()).zip(rows) {
+                    samples.read(index(range.start + row), x);
                 }
             };
             let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), read);
