@@ -3,12 +3,13 @@
 usage: transfer.py SERVER MNIST_DIR MODEL [MODEL ...]
 
 Sends the 10,000 test images as raw bytes to POST /predict of a running server and counts the hits. For the figures in the
-README, train these two specs first (POST /v1/jobs), then ask for the models `two-layer` and `d256`:
+README, train these specs first (POST /v1/jobs), then ask for the models `two-layer`, `d256` and `transfer`:
 
 {"model": "two-layer", "dataset": {"name": "digits"}, "network": [{"type": "affine", "units": 50}, "relu",
  {"type": "affine", "units": 10}], "optimizer": {"type": "sgd", "learning_rate": 0.1}, "epochs": 17}
 {"model": "d256", "dataset": {"name": "digits"}, "network": [{"type": "affine", "units": 256}, "relu",
  {"type": "affine", "units": 10}], "epochs": 8}
+{"model": "transfer", "recipe": "simple_convnet", "dataset": {"name": "digits"}, "epochs": 5}
 """
 import gzip
 import json
