@@ -11,6 +11,7 @@
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
+//! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
@@ -26,9 +27,11 @@ mod models;
 mod moves;
 mod open;
 mod queue;
+mod removal;
 mod rests;
 mod row;
 mod run;
+mod space;
 mod weights;
 mod wishes;
 
@@ -43,7 +46,8 @@ pub use models::{ModelEntry, ModelVersion, NewVersion, Source};
 pub use open::Store;
 pub use queue::Claim;
 pub use rests::Rest;
-pub use run::{Finish, News, RunKey};
+pub use run::{Finish, LastState, News, RunKey};
+pub use space::Space;
 pub use weights::NewWeights;
 pub use wishes::{Granted, Refused};
 
