@@ -12,6 +12,7 @@
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
+//! - `inspect`: a database copied, looked over and made compact, for those who care for the data
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
@@ -21,6 +22,7 @@ mod diagnostics;
 mod error;
 mod events;
 mod history;
+mod inspect;
 mod jobs;
 mod keys;
 mod models;
@@ -40,6 +42,7 @@ pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
+pub use inspect::{Findings, Inspection, vacuum};
 pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};
 pub use keys::{Keyed, RequestKey};
 pub use models::{ModelEntry, ModelVersion, NewVersion, Source};

@@ -20,7 +20,7 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);
 
 /// How long a writer of another process, or a queue for our own connections, is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 const READERS: u32 = 4;
 
