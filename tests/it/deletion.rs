@@ -75,7 +75,7 @@ async fn a_job_that_has_not_ended_is_cancelled_first() {
     let waits = client.submit(&quick_job()).await;
     let mut stream = Stream::open(client, &busy, None).await;
     stream.until_state("running").await;
-    for (job, status) in [(&busy, "running"), (&waits, "queued")] {
+    for (job, status) in [(&waits, "queued"), (&busy, "running")] {
         let (code, problem) = client.delete(&format!("/v1/jobs/{job}")).await;
         let advice = format!("the job is {status}: cancel it first, and delete it when it has ended");
         assert_eq!((code, &problem["detail"]), (StatusCode::CONFLICT, &json!(advice)));
