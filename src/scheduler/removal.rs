@@ -12,12 +12,17 @@ impl Scheduler {
     /// # Errors
     /// If it has not ended, or the store fails. `None` if there is no such job.
     pub async fn delete_job(&self, id: Uuid) -> Result<Option<()>, WishError> {
-        let _no_job = self.no_new_jobs().await;
-        let Some(deleted) = self.store().delete_job(id).await? else { return Ok(None) };
-        deleted?;
-        tracing::info!(job = %id, "deleted");
-        self.hub().tell_deleted(id);
-        Ok(Some(()))
+        let scheduler = self.clone();
+        let delete = async move {
+            let _no_job = scheduler.no_new_jobs().await;
+            let Some(deleted) = scheduler.store().delete_job(id).await? else { return Ok(None) };
+            deleted?;
+            tracing::info!(job = %id, "deleted");
+            scheduler.hub().tell_deleted(id);
+            Ok(Some(()))
+        };
+        // To its end, also where the client has gone meanwhile: whoever listens to the job must hear of it.
+        tokio::spawn(delete).await.map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
     /// Gives the space of what is deleted back to the disk, from now until shutdown. It goes by small steps, between which

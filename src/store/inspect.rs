@@ -85,10 +85,8 @@ impl Inspection {
     /// # Errors
     /// Where it cannot be read at all; what is damaged is a finding.
     pub async fn look_over(&mut self) -> Result<Findings, StoreError> {
-        let mut findings = Findings::default();
-        let own = faults(&mut self.0, "pragma integrity_check").await;
-        let own = findings.take(own)?.unwrap_or_default();
-        findings.faults.extend(own.into_iter().map(|fault| format!("the database file: {fault}")));
+        let own = faults(&mut self.0, "pragma integrity_check").await?;
+        let mut findings = Findings { faults: own, ..Findings::default() };
         let orphans = self.orphans().await;
         let orphans = findings.take(orphans)?.unwrap_or_default();
         findings.faults.extend(orphans);

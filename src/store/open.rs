@@ -133,15 +133,18 @@ async fn check_small(db: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     }
     match faults(&mut *db.acquire().await?, "pragma quick_check(1)").await?.first() {
         None => Ok(()),
-        Some(fault) => Err(Corrupt::new(format!("the database file: {fault}; `dojang doctor` tells more")).into()),
+        Some(fault) => Err(Corrupt::new(format!("{fault}; `dojang doctor` tells more")).into()),
     }
 }
 
-/// What one of SQLite's own checks finds.
+/// What one of SQLite's own checks finds; also that the file is too damaged for it.
 pub(super) async fn faults(db: &mut SqliteConnection, check: &'static str) -> Result<Vec<String>, StoreError> {
-    let mut lines: Vec<String> = sqlx::query_scalar(check).fetch_all(db).await?;
-    lines.retain(|line| line != "ok");
-    Ok(lines)
+    let lines = sqlx::query_scalar(check).fetch_all(db).await.map_err(StoreError::from);
+    let lines: Vec<String> = match lines {
+        Err(StoreError::Corrupt(corrupt)) => return Ok(vec![corrupt.what]),
+        lines => lines?,
+    };
+    Ok(lines.into_iter().filter(|line| line != "ok").map(|line| format!("the database file: {line}")).collect())
 }
 
 fn check_version(found: &str) -> Result<(), StoreError> {

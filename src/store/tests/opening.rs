@@ -198,14 +198,15 @@ async fn what_names_another_job_does_so_after_the_move() {
 
 #[tokio::test]
 async fn a_damaged_file_is_refused_and_looked_over() {
-    use std::os::unix::fs::FileExt as _;
+    use std::io::{Seek as _, SeekFrom, Write as _};
     let house = House::new().await;
     house.submit().await;
     house.close().await;
     let path = house.dir.path().join("dojang.db");
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
-    let last = file.metadata().unwrap().len() - 4096;
-    file.write_all_at(&[0xff; 4096], last).unwrap();
+    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+    // Its last page.
+    file.seek(SeekFrom::End(-4096)).unwrap();
+    file.write_all(&[0xff; 4096]).unwrap();
     let error = Store::open(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("dojang doctor"), "{error}");
     let mut inspection = Inspection::open(&path).await.unwrap();
