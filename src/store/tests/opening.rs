@@ -201,11 +201,11 @@ async fn a_damaged_file_is_refused_and_looked_over() {
     use std::io::{Seek as _, SeekFrom, Write as _};
     let house = House::new().await;
     house.submit().await;
+    let page = house.count("select rootpage from sqlite_schema where name = 'events'").await;
     house.close().await;
     let path = house.dir.path().join("dojang.db");
     let mut file = std::fs::File::options().write(true).open(&path).unwrap();
-    // Its last page.
-    file.seek(SeekFrom::End(-4096)).unwrap();
+    file.seek(SeekFrom::Start((page as u64 - 1) * 4096)).unwrap();
     file.write_all(&[0xff; 4096]).unwrap();
     let error = Store::open(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("dojang doctor"), "{error}");
