@@ -37,6 +37,8 @@ pub struct Config {
     pub memory_budget: u64,
     /// Most jobs that may wait: no more are accepted then.
     pub max_queued: usize,
+    /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
+    pub keep_checkpoints: bool,
 }
 
 impl Config {
@@ -52,6 +54,7 @@ impl Config {
             slots: 1,
             memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
             max_queued: 1000,
+            keep_checkpoints: true,
         }
     }
 }
@@ -121,6 +124,7 @@ impl App {
             // Jobs that train at once share the memory, too.
             job_memory: config.memory_budget / config.slots.max(1) as u64,
             max_queued: config.max_queued as u64,
+            keep_checkpoints: config.keep_checkpoints,
         };
         let scheduler = Scheduler::new(store, library, capacity);
         let listen = |error| AppError::Listen { addr: config.listen, error };

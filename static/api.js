@@ -33,6 +33,7 @@ export const version = (signal) => get('/version', signal);
 export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
 export const pause = (jobId) => send(`/v1/jobs/${id(jobId)}/pause`);
 export const resume = (jobId) => send(`/v1/jobs/${id(jobId)}/resume`);
+export const remove = (jobId) => request(`/v1/jobs/${id(jobId)}`, { method: 'DELETE' });
 
 /** `text` goes out as typed: parsing it here would round seeds above 2^53. */
 export const submit = (text) => send('/v1/jobs', text, 'application/json');

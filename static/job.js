@@ -13,7 +13,7 @@ import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
-import { applyEvent, cancelButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
+import { applyEvent, cancelButton, deleteButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
 import { resultPanel } from './result.js';
 import { isPicture } from './pixels.js';
 import { tryHref } from './router.js';
@@ -71,6 +71,8 @@ function jobPage(root, first, { problem, signal }) {
   const showError = (error) => problem.show(`That did not work: ${error.message}.`);
   const cancel = cancelButton({ jobId: job.id, name: job.name, onCancelled: setJob, onError: showError });
   const pause = pauseButton({ jobId: job.id, name: job.name, onChanged: setJob, onError: showError });
+  const onDeleted = () => { location.hash = '#/'; };
+  const remove = deleteButton({ jobId: job.id, name: job.name, onDeleted, onError: showError });
   const charts = jobCharts();
   const inside = insidePanel();
   const dataset = findDataset(job.spec.dataset.name, signal);
@@ -86,7 +88,7 @@ function jobPage(root, first, { problem, signal }) {
       'div',
       { class: 'page-head' },
       h('div', { class: 'job-title' }, h('h1', {}, job.name), chip.element),
-      h('div', { class: 'actions' }, tryLink, pause.element, cancel.element),
+      h('div', { class: 'actions' }, tryLink, pause.element, cancel.element, remove.element),
     ),
     h('p', { class: 'muted job-about' }, `model ${job.model} · ${job.spec.dataset.name} · created ${format.moment(job.created_at)}`),
     reason,
@@ -111,6 +113,7 @@ function jobPage(root, first, { problem, signal }) {
     bar.set(job);
     cancel.set(job);
     pause.set(job);
+    remove.set(job);
     use.set(job);
     tiles.set(job.metrics);
     setText(pace, paceOf(job));

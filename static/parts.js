@@ -1,4 +1,4 @@
-// Small pieces that several views share: status chip, progress bar, cancel and pause buttons, notices.
+// Small pieces that several views share: status chip, progress bar, cancel, delete and pause buttons, notices.
 
 import * as api from './api.js';
 import { h, setAttribute, setText } from './dom.js';
@@ -36,38 +36,59 @@ export function progressBar(label) {
   };
 }
 
-/** Asks once more before it cancels: training time cannot be given back. */
-export function cancelButton({ jobId, name, onCancelled, onError }) {
-  const element = h('button', { type: 'button', class: 'button small', 'aria-label': `Cancel ${name}` }, 'Cancel');
+/** Asks once more before it acts: what is lost by that cannot be given back. */
+function confirmedButton({ word, name, act, onError }) {
+  const element = h('button', { type: 'button', class: 'button small', 'aria-label': `${word} ${name}` }, word);
   let timer = null;
   function relax() {
     clearTimeout(timer);
     timer = null;
     element.classList.remove('danger');
-    setText(element, 'Cancel');
-    element.setAttribute('aria-label', `Cancel ${name}`);
+    setText(element, word);
+    element.setAttribute('aria-label', `${word} ${name}`);
   }
   element.addEventListener('click', async () => {
     if (timer === null) {
       element.classList.add('danger');
       setText(element, 'Really?');
-      element.setAttribute('aria-label', `Really cancel ${name}? Press again to confirm`);
+      element.setAttribute('aria-label', `Really ${word.toLowerCase()} ${name}? Press again to confirm`);
       timer = setTimeout(relax, CONFIRM_MS);
       return;
     }
     relax();
     element.disabled = true;
     try {
-      onCancelled(await api.cancel(jobId));
+      await act();
     } catch (error) {
       onError(error);
     }
     element.disabled = false;
   });
+  return element;
+}
+
+export function cancelButton({ jobId, name, onCancelled, onError }) {
+  const act = async () => onCancelled(await api.cancel(jobId));
+  const element = confirmedButton({ word: 'Cancel', name, act, onError });
   return {
     element,
     set(job) {
       element.hidden = isEnded(job) || job.cancel_requested;
+    },
+  };
+}
+
+/** Deletes a job that has ended, for good. */
+export function deleteButton({ jobId, name, onDeleted, onError }) {
+  const act = async () => {
+    await api.remove(jobId);
+    onDeleted();
+  };
+  const element = confirmedButton({ word: 'Delete', name, act, onError });
+  return {
+    element,
+    set(job) {
+      element.hidden = !isEnded(job);
     },
   };
 }

@@ -1,17 +1,20 @@
 //! The command line: one command, one file.
 //!
-//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`pause`], [`resume`], [`predict`], [`data`]
+//! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`pause`], [`resume`], [`predict`], [`data`];
+//!   [`backup`] and [`doctor`] care for the data
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
 //! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
+mod backup;
 mod cancel;
 mod client;
 mod data;
 mod demo;
 mod display;
+mod doctor;
 mod embed;
 mod error;
 mod follow;
@@ -71,6 +74,8 @@ enum Command {
     Resume(resume::ResumeArgs),
     Predict(predict::PredictArgs),
     Data(data::DataArgs),
+    Backup(backup::BackupArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -107,6 +112,8 @@ async fn run(command: Command) -> Result<Ended, CliError> {
         Command::Resume(args) => Box::pin(resume::run(args)).await,
         Command::Predict(args) => Box::pin(predict::run(args)).await,
         Command::Data(args) => data::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
     }
 }
 
@@ -136,6 +143,7 @@ mod tests {
             "127.0.0.1:8080",
             "DOJANG_MEMORY_BUDGET",
             "DOJANG_MAX_QUEUED",
+            "DOJANG_KEEP_CHECKPOINTS",
             "4GiB",
             "Resources:",
             "Examples:",
@@ -154,6 +162,8 @@ mod tests {
             &["resume", "7"],
             &["serve", "--threads", "0"],
             &["serve", "--max-queued", "0"],
+            &["serve", "--keep-checkpoints", "some"],
+            &["backup"],
             &["serve", "--memory-budget", "much"],
             &["predict"],
             &["predict", "a", "--server", "ftp://x"],

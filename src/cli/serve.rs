@@ -4,8 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 
 use super::error::{CliError, Ended};
 use super::format::parse_bytes;
@@ -70,6 +70,19 @@ pub(crate) struct PowerArgs {
     /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
     #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", help_heading = "Resources")]
     max_queued: Option<NonZeroUsize>,
+    /// Whose last checkpoint is kept
+    #[arg(long, env = "DOJANG_KEEP_CHECKPOINTS", value_name = "WHOSE", value_enum, default_value_t = Kept::Ended, help_heading = "Data")]
+    keep_checkpoints: Kept,
+}
+
+/// Whose last checkpoint is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kept {
+    /// That of every job that has ended: it can be forked
+    Ended,
+    /// Of no job that has succeeded or failed; a cancelled one keeps it, to be resumed
+    #[value(name = "none")]
+    Neither,
 }
 
 impl ProcessArgs {
@@ -91,6 +104,7 @@ impl PowerArgs {
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
         config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
+        config.keep_checkpoints = self.keep_checkpoints == Kept::Ended;
         config
     }
 }

@@ -226,6 +226,12 @@ impl Library {
         }
     }
 
+    /// Bytes of the files in our own folder of datasets: those uploaded and downloaded. What cannot be looked at counts
+    /// nothing. **Blocks.**
+    pub fn disk_bytes(&self) -> u64 {
+        files_below(&self.datasets_dir).iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum()
+    }
+
     /// The folders among the datasets, by name.
     fn folders(&self) -> Vec<PathBuf> {
         let entries = match fs::read_dir(&self.datasets_dir) {
@@ -298,6 +304,24 @@ impl Slot {
         let (announced, loaded) = (samples(&self.info), samples(&dataset.info));
         Err(DataError::Different { name: self.info.name.clone(), announced, loaded })
     }
+}
+
+/// The files of the datasets in a folder of datasets, by name, without those of uploads that are not finished. Of what
+/// goes meanwhile, or cannot be looked into, there are none.
+pub fn files_below(datasets_dir: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![datasets_dir.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            match path.is_dir() {
+                true if is_unfinished(&path) => {}
+                true => folders.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Whether a folder is only there while we work on it.

@@ -3,7 +3,8 @@
 //! A stream subscribes first, then replays from the store, then goes over to what it is told live, dropping what it has
 //! already sent by id. When it falls behind, it goes back to the store. So there is no gap and no duplicate.
 //!
-//! A job's stream ends after `done`, unless the job was resumed since: then it goes on with what followed.
+//! A job's stream ends after `done`, unless the job was resumed since: then it goes on with what followed. It also ends
+//! when the job is deleted.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -129,6 +130,9 @@ impl Reader {
                     }
                 };
                 self.replaying = !events.is_empty();
+                if !self.replaying && !self.job_is_there().await {
+                    return None;
+                }
                 self.pending = events.into();
                 continue;
             }
@@ -143,6 +147,19 @@ impl Reader {
                 Received::Event(event) if event.id <= self.sent => {}
                 Received::Event(event) if event.id == self.sent + 1 => return Some(self.pass(event)),
                 Received::Event(_) | Received::Lagged => self.replaying = true,
+                Received::Deleted => return None,
+            }
+        }
+    }
+
+    /// Whether there is anything to wait for. A job that was deleted before this reader subscribed, or while it lagged
+    /// behind, is told of no more.
+    async fn job_is_there(&self) -> bool {
+        match self.store.job_exists(self.job).await {
+            Ok(there) => there,
+            Err(error) => {
+                tracing::warn!(%error, "failed to look for the job of a stream");
+                false
             }
         }
     }

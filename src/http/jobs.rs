@@ -1,4 +1,4 @@
-//! `/v1/jobs`: submit, list, show; cancel, pause, resume; fork, reproduce.
+//! `/v1/jobs`: submit, list, show; cancel, pause, resume; fork, reproduce; delete.
 
 use axum::Json;
 use axum::extract::State;
@@ -115,6 +115,13 @@ pub(super) async fn pause(State(api): State<Api>, JobId(id): JobId) -> Result<(S
 
 pub(super) async fn resume(State(api): State<Api>, JobId(id): JobId) -> Result<Json<Job>, Problem> {
     api.scheduler.resume(id).await?.map(Json).ok_or_else(|| no_such_job(id))
+}
+
+/// 204 once it is gone for good.
+pub(super) async fn remove(State(api): State<Api>, JobId(id): JobId) -> Result<StatusCode, Problem> {
+    api.scheduler.delete_job(id).await?.ok_or_else(|| no_such_job(id))?;
+    api.models.forget(|served| served.job() == Some(id));
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A job, or the answer that there is none.

@@ -26,6 +26,7 @@ mod router;
 mod same_site;
 mod server;
 mod socket;
+mod storage;
 mod uploads;
 mod weights;
 

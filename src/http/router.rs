@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -19,7 +19,7 @@ use tracing::Level;
 use super::api::Api;
 use super::{
     assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, metrics, models,
-    predict, recipes, same_site, uploads, weights,
+    predict, recipes, same_site, storage, uploads, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -34,7 +34,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
-        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}", get(jobs::show).delete(jobs::remove))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/jobs/{id}/pause", post(jobs::pause))
         .route("/jobs/{id}/resume", post(jobs::resume))
@@ -47,7 +47,9 @@ pub fn router(api: Api) -> Router {
         .route("/events", get(events::of_all))
         .route("/gradient-check", post(gradient_check::check))
         .route("/models", post(import::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(models::list))
-        .route("/models/{name}", get(models::show))
+        .route("/models/{name}", get(models::show).delete(models::remove))
+        .route("/models/{name}/versions/{version}", delete(models::remove_version))
+        .route("/storage", get(storage::show))
         .route("/catalog", get(catalog::show))
         .route("/recipes", get(recipes::list))
         .route("/recipes/{name}", get(recipes::show))

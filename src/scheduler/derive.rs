@@ -65,13 +65,14 @@ impl Scheduler {
     }
 
     /// The checkpoint that a fork began from, if its source still has it.
-    async fn same_beginning(&self, source: Option<Uuid>, sha256: &str, spec: &TrainSpec) -> Result<Fork, SubmitError> {
+    async fn same_beginning(&self, source: Uuid, sha256: &str, spec: &TrainSpec) -> Result<Fork, SubmitError> {
         let gone =
-            |why: String| SubmitError::Conflict(format!("the job was forked from {why}; it cannot be reproduced"));
-        let source = source.ok_or_else(|| gone("one that is deleted".into()))?;
+            |what: &str| SubmitError::Conflict(format!("the job was forked from {what}; it cannot be reproduced"));
+        let deleted = || gone(&format!("job {source}, which is deleted"));
+        let job = self.store().job(source).await?.ok_or_else(deleted)?;
         let checkpoint = self.store().checkpoint(source).await?.filter(|checkpoint| checkpoint.sha256 == sha256);
-        let checkpoint = checkpoint.ok_or_else(|| gone(format!("a checkpoint of job {source} that is gone")))?;
-        Ok(begin(&self.source(source).await?, spec, checkpoint).await?)
+        let checkpoint = checkpoint.ok_or_else(|| gone(&format!("a checkpoint of job {source} that is gone")))?;
+        Ok(begin(&job, spec, checkpoint).await?)
     }
 }
 

@@ -16,7 +16,14 @@ const BACKLOG: usize = 1024;
 /// The place where events are passed on.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    sender: broadcast::Sender<Arc<Event>>,
+    sender: broadcast::Sender<Notice>,
+}
+
+/// What is passed on.
+#[derive(Debug, Clone)]
+enum Notice {
+    Event(Arc<Event>),
+    Deleted(Uuid),
 }
 
 /// What a listener gets.
@@ -26,12 +33,14 @@ pub enum Received {
     Event(Arc<Event>),
     /// Some were missed: read on from the store.
     Lagged,
+    /// The job that is listened to was deleted: nothing more will come.
+    Deleted,
 }
 
 /// A listener to one job, or to all.
 #[derive(Debug)]
 pub struct Subscription {
-    receiver: broadcast::Receiver<Arc<Event>>,
+    receiver: broadcast::Receiver<Notice>,
     job: Option<Uuid>,
 }
 
@@ -46,8 +55,13 @@ impl Hub {
     pub fn publish(&self, events: Vec<Event>) {
         for event in events {
             // Nobody listening is no error.
-            let _ = self.sender.send(Arc::new(event));
+            let _ = self.sender.send(Notice::Event(Arc::new(event)));
         }
+    }
+
+    /// Tells that a job was deleted. It must be gone from the store already.
+    pub fn tell_deleted(&self, job: Uuid) {
+        let _ = self.sender.send(Notice::Deleted(job));
     }
 
     /// Listens to one job from now on.
@@ -66,7 +80,10 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Received> {
         loop {
             match self.receiver.recv().await {
-                Ok(event) if self.job.is_none_or(|job| job == event.job) => return Some(Received::Event(event)),
+                Ok(Notice::Event(event)) if self.job.is_none_or(|job| job == event.job) => {
+                    return Some(Received::Event(event));
+                }
+                Ok(Notice::Deleted(job)) if self.job == Some(job) => return Some(Received::Deleted),
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => return Some(Received::Lagged),
                 Err(broadcast::error::RecvError::Closed) => return None,

@@ -6,7 +6,7 @@
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
-//! - `cores`: how the training cores are shared; `datasets`: datasets that are removed
+//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
 mod clock;
 mod control;
@@ -17,6 +17,7 @@ mod eta;
 pub mod hub;
 mod intake;
 mod record;
+mod removal;
 mod run;
 mod state;
 mod watch;

@@ -36,14 +36,14 @@ struct Inner {
     capacity: Capacity,
     /// When this process began: jobs that bring it down are held back from then on. The clock on the wall may jump.
     began: Instant,
-    /// Held to read while a job is taken in, and to write while a dataset goes: none goes between the look whether it
-    /// is there and the moment from which the store says that a job needs it.
+    /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
+    /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
     shutdown: CancellationToken,
     workers: TaskTracker,
 }
 
-/// What jobs may take of the machine, and of its patience.
+/// What jobs may take of the machine, and of its patience, and what they leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// Training threads, of all jobs together.
@@ -54,6 +54,8 @@ pub struct Capacity {
     pub job_memory: u64,
     /// Most jobs that may wait: no more are accepted then.
     pub max_queued: u64,
+    /// Whether jobs that have succeeded or failed keep their last checkpoint.
+    pub keep_checkpoints: bool,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -79,7 +81,8 @@ impl Scheduler {
         }))
     }
 
-    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot.
+    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what gives
+    /// freed disk space back.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -90,6 +93,7 @@ impl Scheduler {
         for _ in 0..self.0.capacity.slots {
             self.0.workers.spawn(self.clone().work());
         }
+        self.0.workers.spawn(self.clone().give_back_space());
         self.0.workers.close();
         Ok(())
     }
@@ -157,7 +161,7 @@ impl Scheduler {
         self.0.began.elapsed()
     }
 
-    /// While this is held, no dataset is removed.
+    /// While this is held, no dataset and no job is removed.
     pub(super) async fn no_removal(&self) -> RwLockReadGuard<'_, ()> {
         self.0.intake.read().await
     }

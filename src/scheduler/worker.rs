@@ -16,7 +16,7 @@ use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, NewWeights, News, StoreError};
+use crate::store::{Claim, Finish, LastState, NewWeights, News, StoreError};
 
 /// How long a worker sleeps on an empty queue unless it is woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -135,16 +135,25 @@ impl Scheduler {
                         NewWeights { sha256: sha256_hex(&bytes), bytes }
                     });
                     let weights = encoded.await.map_err(|_| Lost::Abandoned)?;
-                    let (checkpoint, event) = recorder.checkpoint(last).await?;
                     let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
-                    let (events, checkpoint) = (vec![event], Some(checkpoint));
-                    Finish { evaluation: Some(evaluation), events, checkpoint, ..end }
+                    let end = Finish { evaluation: Some(evaluation), ..end };
+                    if self.capacity().keep_checkpoints {
+                        let (checkpoint, event) = recorder.checkpoint(last).await?;
+                        Finish { events: vec![event], last_state: LastState::Replaced(checkpoint), ..end }
+                    } else {
+                        end
+                    }
                 } else {
                     let error = Some("the final weights are not finite".into());
                     ended(Status::Failed, StopReason::Diverged, error, None, Some(standing), job)
                 }
             }
             Ending::Failed { reason, error } => ended(Status::Failed, reason, Some(error), None, None, job),
+        };
+        // Unlike a cancelled job, one that ends here is never resumed: only forks would go on from its state.
+        let finish = match self.capacity().keep_checkpoints {
+            true => finish,
+            false => Finish { last_state: LastState::Deleted, ..finish },
         };
         let events = recorder.insist(|| self.store().finish(recorder.run, &finish, now())).await?;
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
@@ -201,6 +210,6 @@ fn ended(
         error,
         evaluation: None,
         weights,
-        checkpoint: None,
+        last_state: LastState::AsItIs,
     }
 }

@@ -295,6 +295,23 @@ impl Models {
         Some(served)
     }
 
+    /// Deletes a version of a model, or all it has, for good. Returns whether there was any. Requests that are under way
+    /// are answered still.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn delete(&self, name: &str, version: Option<u32>) -> Result<bool, StoreError> {
+        let deleted = self.store.delete_versions(name, version).await?;
+        self.forget(|served| served.name() == name && (version.is_none() || served.version == version));
+        Ok(deleted)
+    }
+
+    /// Frees the memory of the models of which this holds. Whoever asks for one again has it loaded again, if the store
+    /// still has it.
+    pub fn forget(&self, holds: impl Fn(&Served) -> bool) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).retain(|served| !holds(served));
+    }
+
     fn keep(&self, served: Arc<Served>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Of a job that still trains, only the newest checkpoint is of use.

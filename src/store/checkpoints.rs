@@ -87,7 +87,7 @@ pub(super) async fn replace(db: &mut SqliteConnection, job: Uuid, new: &NewCheck
 }
 
 /// Deletes a job's checkpoint; a trigger takes its bytes.
-async fn delete(db: &mut SqliteConnection, job: Uuid) -> Result<(), StoreError> {
+pub(super) async fn delete(db: &mut SqliteConnection, job: Uuid) -> Result<(), StoreError> {
     sqlx::query("delete from checkpoints where job = ?").bind(job).execute(db).await?;
     Ok(())
 }

@@ -33,15 +33,29 @@ pub(super) async fn read(
     sha256: &str,
     what: &str,
 ) -> Result<Vec<u8>, StoreError> {
+    // Grown as chunks come: a false length must not take memory.
+    let mut bytes = Vec::new();
+    walk(db, blob, sha256, what, |chunk| bytes.extend_from_slice(chunk)).await?;
+    Ok(bytes)
+}
+
+/// Hands out a blob chunk by chunk. Only at the end is it known whether its content has this SHA-256; `what` names it in
+/// the error if it has not.
+pub(super) async fn walk(
+    db: &mut SqliteConnection,
+    blob: i64,
+    sha256: &str,
+    what: &str,
+    mut take: impl FnMut(&[u8]) + Send,
+) -> Result<(), StoreError> {
     let corrupt = |how: &str| Corrupt::new(format!("{what}: {how}"));
     let len: Option<i64> =
         sqlx::query_scalar("select bytes from blobs where id = ?").bind(blob).fetch_optional(&mut *db).await?;
     let len = len.and_then(|len| usize::try_from(len).ok()).ok_or_else(|| corrupt("its length is missing"))?;
-    // Grown as chunks come: a false length must not take memory.
-    let mut bytes = Vec::with_capacity(len.min(CHUNK));
+    let mut seen = 0;
     let mut hash = Sha256::new();
     for n in 0_i64.. {
-        if bytes.len() >= len {
+        if seen >= len {
             break;
         }
         let chunk: Option<Vec<u8>> = sqlx::query_scalar("select data from chunks where blob = ? and n = ?")
@@ -50,16 +64,17 @@ pub(super) async fn read(
             .fetch_optional(&mut *db)
             .await?;
         let chunk = chunk.ok_or_else(|| corrupt(&format!("chunk {n} is missing")))?;
+        seen += chunk.len();
         hash.update(&chunk);
-        bytes.extend_from_slice(&chunk);
+        take(&chunk);
     }
-    if bytes.len() != len {
-        return Err(corrupt(&format!("{} bytes instead of {len}", bytes.len())).into());
+    if seen != len {
+        return Err(corrupt(&format!("{seen} bytes instead of {len}")).into());
     }
     if hex(&hash.finalize()) != sha256 {
         return Err(corrupt(&format!("its SHA-256 is not {sha256}")).into());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Bytes as hexadecimal digits.

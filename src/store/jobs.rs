@@ -131,18 +131,18 @@ impl Store {
         Ok(Admitted::New(Box::new(job), vec![event]))
     }
 
-    /// Where a job went on from: the other job, unless that is deleted, and the SHA-256 of its checkpoint. `None` of one
-    /// that began from initial weights.
+    /// Where a job went on from: the other job, which may be deleted by now, and the SHA-256 of its checkpoint. `None` of
+    /// one that began from initial weights.
     ///
     /// # Errors
     /// Any failure of the database.
-    pub async fn fork_of(&self, id: Uuid) -> Result<Option<(Option<Uuid>, String)>, StoreError> {
+    pub async fn fork_of(&self, id: Uuid) -> Result<Option<(Uuid, String)>, StoreError> {
         let row: Option<(Option<Uuid>, Option<String>)> =
             sqlx::query_as("select forked_from, start_sha256 from jobs where id = ?")
                 .bind(id)
                 .fetch_optional(&self.readers)
                 .await?;
-        Ok(row.and_then(|(source, sha256)| Some((source, sha256?))))
+        Ok(row.and_then(|(source, sha256)| source.zip(sha256)))
     }
 
     /// The job of this id, if there is one.
@@ -151,6 +151,17 @@ impl Store {
     /// Any failure of the database.
     pub async fn job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
         row::find(&mut *self.read().await?, id).await
+    }
+
+    /// Whether there is a job of this id, readable or not.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn job_exists(&self, id: Uuid) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar("select exists (select 1 from jobs where id = ?)")
+            .bind(id)
+            .fetch_one(&self.readers)
+            .await?)
     }
 
     /// A part of the list of jobs.

@@ -11,6 +11,8 @@
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
+//! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
+//! - `inspect`: a database copied, looked over and made compact, for those who care for the data
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
@@ -20,15 +22,18 @@ mod diagnostics;
 mod error;
 mod events;
 mod history;
+mod inspect;
 mod jobs;
 mod keys;
 mod models;
 mod moves;
 mod open;
 mod queue;
+mod removal;
 mod rests;
 mod row;
 mod run;
+mod space;
 mod weights;
 mod wishes;
 
@@ -37,13 +42,15 @@ pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
 pub use history::{EpochPoint, History, StepPoint};
+pub use inspect::{Findings, Inspection, vacuum};
 pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};
 pub use keys::{Keyed, RequestKey};
 pub use models::{ModelEntry, ModelVersion, NewVersion, Source};
 pub use open::Store;
 pub use queue::Claim;
 pub use rests::Rest;
-pub use run::{Finish, News, RunKey};
+pub use run::{Finish, LastState, News, RunKey};
+pub use space::Space;
 pub use weights::NewWeights;
 pub use wishes::{Granted, Refused};
 

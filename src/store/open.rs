@@ -9,9 +9,10 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::Notify;
 
-use super::error::StoreError;
+use super::error::{Corrupt, StoreError};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -19,9 +20,12 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);
 
 /// How long a writer of another process, or a queue for our own connections, is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 const READERS: u32 = 4;
+
+/// The largest file that is checked whenever it is opened, in bytes.
+const CHECKED: u64 = 64 << 20;
 
 /// A transaction; dropped without a commit, it never was.
 pub(super) type Tx = Transaction<'static, Sqlite>;
@@ -34,6 +38,10 @@ pub(super) type Tx = Transaction<'static, Sqlite>;
 pub struct Store {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// Where the database is.
+    pub(super) path: Arc<Path>,
+    /// Told when something was deleted.
+    pub(super) freed: Arc<Notify>,
     sqlite_version: Arc<str>,
 }
 
@@ -41,7 +49,8 @@ impl Store {
     /// Opens the database in this file; makes the file and its tables where they are missing.
     ///
     /// # Errors
-    /// Where it cannot be opened or brought up to date, or the SQLite library is too old.
+    /// Where it cannot be opened or brought up to date, a look over a small one finds it damaged
+    /// ([`StoreError::Corrupt`]), or the SQLite library is too old.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).foreign_keys(true);
         let pool = || {
@@ -72,9 +81,11 @@ impl Store {
             .await?;
         let sqlite_version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&writer).await?;
         check_version(&sqlite_version)?;
+        check_small(&writer, path).await?;
         MIGRATIONS.run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, sqlite_version: sqlite_version.into() })
+        let (path, freed) = (Arc::from(path), Arc::default());
+        Ok(Self { writer, readers, path, freed, sqlite_version: sqlite_version.into() })
     }
 
     /// The version of the SQLite library.
@@ -113,6 +124,27 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("sqlite_version", &self.sqlite_version).finish_non_exhaustive()
     }
+}
+
+/// Looks over a database that is small enough for that to take no time.
+async fn check_small(db: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) > CHECKED {
+        return Ok(());
+    }
+    match faults(&mut *db.acquire().await?, "pragma quick_check(1)").await?.first() {
+        None => Ok(()),
+        Some(fault) => Err(Corrupt::new(format!("{fault}; `dojang doctor` tells more")).into()),
+    }
+}
+
+/// What one of SQLite's own checks finds; also that the file is too damaged for it.
+pub(super) async fn faults(db: &mut SqliteConnection, check: &'static str) -> Result<Vec<String>, StoreError> {
+    let lines = sqlx::query_scalar(check).fetch_all(db).await.map_err(StoreError::from);
+    let lines: Vec<String> = match lines {
+        Err(StoreError::Corrupt(corrupt)) => return Ok(vec![corrupt.what]),
+        lines => lines?,
+    };
+    Ok(lines.into_iter().filter(|line| line != "ok").map(|line| format!("the database file: {line}")).collect())
 }
 
 fn check_version(found: &str) -> Result<(), StoreError> {

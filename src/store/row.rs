@@ -18,7 +18,8 @@ macro_rules! job_columns {
         "jobs.id, jobs.status, jobs.attempt, jobs.spec, jobs.plan, jobs.progress, jobs.metrics, \
          jobs.cancel_requested, jobs.pause_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, \
          jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.forked_from, jobs.reproduces, \
-         (select original.weights_sha256 from jobs as original where original.id = jobs.reproduces) as original_sha256"
+         coalesce((select original.weights_sha256 from jobs as original where original.id = jobs.reproduces),
+                  jobs.original_sha256) as original_sha256"
     };
 }
 pub(super) use job_columns;

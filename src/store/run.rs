@@ -57,8 +57,19 @@ pub struct Finish {
     pub evaluation: Option<Report>,
     /// The weights of a job that succeeded; only of such a one, and always.
     pub weights: Option<NewWeights>,
-    /// The last state, for those who want to go on from it; in the place of the former.
-    pub checkpoint: Option<NewCheckpoint>,
+    /// What becomes of its state.
+    pub last_state: LastState,
+}
+
+/// What becomes of a job's state of training when it ends: with it, others can go on from there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LastState {
+    /// The newest checkpoint stays, if there is one.
+    AsItIs,
+    /// This one takes its place.
+    Replaced(NewCheckpoint),
+    /// It goes.
+    Deleted,
 }
 
 impl Store {
@@ -110,8 +121,6 @@ impl Store {
     /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events
     /// of that. Returns all events that were added, in order.
     ///
-    /// The newest checkpoint is kept: a job may go on from it.
-    ///
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::IllegalMove`] where the state is none
     /// to end in, [`StoreError::Internal`] where an event is not the one that is due or weights are missing or too
@@ -127,8 +136,10 @@ impl Store {
         let mut head = Head::owned(&mut tx, run).await?;
         take(&mut tx, &mut head, &finish.events).await?;
         head.record(&mut tx, &finish.progress, &finish.metrics).await?;
-        if let Some(checkpoint) = &finish.checkpoint {
-            checkpoints::replace(&mut tx, run.job, checkpoint).await?;
+        match &finish.last_state {
+            LastState::AsItIs => {}
+            LastState::Replaced(checkpoint) => checkpoints::replace(&mut tx, run.job, checkpoint).await?,
+            LastState::Deleted => checkpoints::delete(&mut tx, run.job).await?,
         }
         let mut end =
             Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };
@@ -142,6 +153,9 @@ impl Store {
         }
         let ends = end.make(&mut tx, &mut head).await?;
         tx.commit().await?;
+        if finish.last_state == LastState::Deleted {
+            self.freed.notify_one();
+        }
         Ok(finish.events.iter().cloned().chain(ends).collect())
     }
 

@@ -48,3 +48,16 @@ pub(super) async fn keep(db: &mut SqliteConnection, weights: &NewWeights) -> Res
         .await?;
     Ok(())
 }
+
+/// Deletes weights that no job and no version has any more; a trigger takes their bytes.
+pub(super) async fn free(db: &mut SqliteConnection, sha256: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "delete from weights where sha256 = ?1
+             and not exists (select 1 from jobs where weights_sha256 = ?1)
+             and not exists (select 1 from model_versions where weights_sha256 = ?1)",
+    )
+    .bind(sha256)
+    .execute(db)
+    .await?;
+    Ok(())
+}

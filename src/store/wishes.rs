@@ -35,6 +35,9 @@ pub enum Refused {
     /// A job that is being cancelled cannot be paused.
     #[error("the job is being cancelled: a pause would come too late")]
     Cancelling,
+    /// A job that waits, runs or is paused cannot be deleted.
+    #[error("the job is {0}: cancel it first, and delete it when it has ended")]
+    NotEnded(Status),
     /// A job that has ended by itself cannot go on.
     #[error("the job has {0}: only one that was paused or cancelled can be resumed; fork it to train on from its end")]
     Over(Status),

@@ -4,11 +4,11 @@ use std::process::{Command, Output};
 
 use crate::harness::{Site, Stream, long_job, quick_job};
 
-fn dojang(arguments: &[&str]) -> Output {
+pub(crate) fn dojang(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dojang")).args(arguments).output().expect("the binary starts")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -16,7 +16,9 @@ fn text(bytes: &[u8]) -> String {
 fn help_names_every_command_and_wrong_usage_is_told() {
     let help = dojang(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "demo", "train", "watch", "cancel", "pause", "resume", "predict", "data"] {
+    for command in
+        ["serve", "demo", "train", "watch", "cancel", "pause", "resume", "predict", "data", "backup", "doctor"]
+    {
         assert!(text(&help.stdout).contains(command), "{command}");
         assert_eq!(dojang(&[command, "--help"]).status.code(), Some(0));
     }

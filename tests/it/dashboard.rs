@@ -110,16 +110,28 @@ async fn reads_a_drawing(page: &Page) {
     until(page, "probabilities", "/\\d+%/.test(document.querySelector('.probabilities .winner')?.innerText)").await;
 }
 
+/// Presses the button of a job's page that says this.
+async fn press(page: &Page, word: &str) {
+    let button =
+        format!("[...document.querySelectorAll('.actions button')].find(b => !b.hidden && b.textContent === '{word}')");
+    until(page, word, &format!("!!{button}")).await;
+    page.evaluate(format!("{button}.click()")).await.expect("the browser lives");
+}
+
+/// A job that has ended is deleted from its page, which then shows the others.
+async fn deletes_a_job(page: &Page, job: &str) {
+    go(page, &format!("#/jobs/{job}")).await;
+    press(page, "Delete").await;
+    press(page, "Really?").await;
+    let links = "[...document.querySelectorAll('a[href^=\"#/jobs/\"]')]";
+    until(page, "the list without it", &format!("{links}.length && {links}.every(a => !a.href.includes('{job}'))"))
+        .await;
+}
+
 /// The buttons of a running job pause it, let it go on, and let even a cancelled one go on.
 async fn pauses_and_resumes(page: &Page) {
-    let button = |word: &str| {
-        format!("[...document.querySelectorAll('.actions button')].find(b => !b.hidden && b.textContent === '{word}')")
-    };
     let status = |word: &str| format!("document.querySelector('.page-head .chip').textContent === '{word}'");
-    let press = async |word: &str| {
-        until(page, word, &format!("!!{}", button(word))).await;
-        page.evaluate(format!("{}.click()", button(word))).await.expect("the browser lives");
-    };
+    let press = async |word: &str| press(page, word).await;
     press("Pause").await;
     until(page, "a paused job", &status("paused")).await;
     press("Resume").await;
@@ -198,6 +210,7 @@ async fn the_page_shows_training_and_reads_a_drawing() {
     explains_a_spec(&page).await;
 
     reads_a_drawing(&page).await;
+    deletes_a_job(&page, &done).await;
 
     let complaint = tokio::time::timeout(Duration::ZERO, exceptions.next()).await;
     assert!(complaint.is_err(), "the page threw: {complaint:?}");

@@ -47,7 +47,8 @@ impl Site {
         Self::start_in_with(tempfile::tempdir().expect("a folder"), set).await
     }
 
-    async fn start_in(folder: TempDir) -> Self {
+    /// A server on the data of another.
+    pub(crate) async fn start_in(folder: TempDir) -> Self {
         Self::start_in_with(folder, |_| {}).await
     }
 
@@ -67,6 +68,11 @@ impl Site {
             app.run_until_stopped(stopped).await.expect("a clean run");
         });
         Self { client: Client::new(&base), base, stop: Some(stop), task, folder }
+    }
+
+    /// Where its data is.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Stops the server as a signal would, and waits for its end.
@@ -135,6 +141,11 @@ impl Client {
     /// Asks something of a job without a further word, such as `pause`.
     pub(crate) async fn ask(&self, job: &str, what: &str) -> (StatusCode, Value) {
         read(self.request("POST", &format!("/v1/jobs/{job}/{what}")).send().await.expect("an answer")).await
+    }
+
+    /// Deletes what is there.
+    pub(crate) async fn delete(&self, path: &str) -> (StatusCode, Value) {
+        read(self.request("DELETE", path).send().await.expect("an answer")).await
     }
 
     /// The job as it is now.

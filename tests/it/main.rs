@@ -15,12 +15,16 @@
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
 //! - `imports`: weights that were trained elsewhere
+//! - `deletion`: jobs and models that go for good
+//! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
 
 mod allocation;
+mod care;
 mod command_line;
 mod dashboard;
+mod deletion;
 mod derived;
 mod faults;
 mod gradient_check;

@@ -34,12 +34,6 @@ async fn upload(client: &Client, parts: &[Part<'_>]) -> (StatusCode, Option<Stri
     client.post_form("/v1/datasets", parts).await
 }
 
-async fn delete(client: &Client, path: &str) -> (StatusCode, Value) {
-    let response = client.request("DELETE", path).send().await.expect("an answer");
-    let status = response.status();
-    (status, serde_json::from_str(&response.text().await.expect("a body")).unwrap_or_default())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dataset_from_upload_to_predict_and_removal() {
     let site = Site::start().await;
@@ -74,19 +68,22 @@ async fn a_dataset_from_upload_to_predict_and_removal() {
     assert_eq!(site.client.post("/predict?model=points", &json!([[-40, 0]])).await.0, StatusCode::OK);
 
     // The model reads its input by the dataset.
-    let (status, problem) = delete(&site.client, "/v1/datasets/points").await;
+    let (status, problem) = site.client.delete("/v1/datasets/points").await;
     assert_eq!(status, StatusCode::CONFLICT, "{problem}");
     assert_eq!(problem["detail"], "the dataset `points` is needed: the model points@1 was made for it");
-    assert_eq!(delete(&site.client, "/v1/datasets/mnist").await.0, StatusCode::CONFLICT);
-    assert_eq!(delete(&site.client, "/v1/datasets/none").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(site.client.delete("/v1/datasets/mnist").await.0, StatusCode::CONFLICT);
+    assert_eq!(site.client.delete("/v1/datasets/none").await.0, StatusCode::NOT_FOUND);
     let again = [("name", false, &b"more"[..]), ("file", true, &archive)];
     assert_eq!(upload(&site.client, &again).await.0, StatusCode::CREATED);
-    assert_eq!(delete(&site.client, "/v1/datasets/more").await, (StatusCode::NO_CONTENT, Value::Null));
+    assert_eq!(site.client.delete("/v1/datasets/more").await, (StatusCode::NO_CONTENT, json!("")));
     assert_eq!(site.client.get("/v1/datasets/more").await.0, StatusCode::NOT_FOUND);
     let (_, gone) = site.client.post("/v1/jobs", &json!({"dataset": {"name": "more"}, "network": network})).await;
     assert_eq!(gone["errors"][0]["pointer"], "#/dataset/name");
     let site = site.restart().await;
     assert_eq!(site.client.get("/v1/datasets/more").await.0, StatusCode::NOT_FOUND);
+    // Without its model, nothing needs it.
+    assert_eq!(site.client.delete("/v1/models/points").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(site.client.delete("/v1/datasets/points").await.0, StatusCode::NO_CONTENT);
     site.stop().await;
 }
 
@@ -109,12 +106,12 @@ async fn a_dataset_stays_while_a_job_waits_for_it() {
     spec["dataset"]["name"] = json!("grey");
     spec["epochs"] = json!(1_000_000);
     let job = site.client.submit(&spec).await;
-    let (status, problem) = delete(&site.client, "/v1/datasets/grey").await;
+    let (status, problem) = site.client.delete("/v1/datasets/grey").await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&job)), "{problem}");
     site.client.post(&format!("/v1/jobs/{job}/cancel"), &json!({})).await;
     site.client.finished(&job).await;
-    assert_eq!(delete(&site.client, "/v1/datasets/grey").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(site.client.delete("/v1/datasets/grey").await.0, StatusCode::NO_CONTENT);
     site.stop().await;
 }
 

@@ -7,6 +7,7 @@ mod model;
 mod opening;
 mod queue;
 mod reading;
+mod removal;
 mod wishes;
 
 use std::time::Duration;
@@ -252,7 +253,7 @@ fn success(events: Vec<Event>, weights: Vec<u8>) -> Finish {
         error: None,
         evaluation: None,
         weights: Some(NewWeights { sha256: sha256(&weights), bytes: weights }),
-        checkpoint: None,
+        last_state: LastState::AsItIs,
     }
 }
 

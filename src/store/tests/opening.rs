@@ -172,3 +172,44 @@ async fn models_of_an_older_dojang_are_still_there() {
     assert_eq!(store.import_version(&new, at(20)).await.unwrap().version, 4);
     assert_eq!(store.newest_model().await.unwrap().map(|newest| newest.version), Some(4));
 }
+
+#[tokio::test]
+async fn what_names_another_job_does_so_after_the_move() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dojang.db");
+    let job = new_job(&json!({}));
+    before_imports(&path, &job).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).foreign_keys(true);
+    let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    super::super::open::MIGRATIONS.run_to(4, &old).await.unwrap();
+    for sql in [
+        "update jobs set forked_from = id, reproduces = id, start_sha256 = 'x'",
+        "update jobs set progress = '{\"step\":1,\"total_steps\":1,\"epoch\":1,\"epochs\":1,\"fraction\":1}'",
+    ] {
+        sqlx::query(sql).execute(&old).await.unwrap();
+    }
+    old.close().await;
+    let store = Store::open(&path).await.unwrap();
+    let found = store.job(job.id).await.unwrap().expect("the job");
+    assert_eq!((found.forked_from, found.reproduces, found.reproduced), (Some(job.id), Some(job.id), Some(true)));
+    assert_eq!(store.fork_of(job.id).await.unwrap(), Some((job.id, "x".into())));
+    assert_eq!(store.delete_job(job.id).await.unwrap(), Some(Ok(())));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_looked_over() {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    let house = House::new().await;
+    house.submit().await;
+    let page = house.count("select rootpage from sqlite_schema where name = 'events'").await;
+    house.close().await;
+    let path = house.dir.path().join("dojang.db");
+    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start((page as u64 - 1) * 4096)).unwrap();
+    file.write_all(&[0xff; 4096]).unwrap();
+    let error = Store::open(&path).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("dojang doctor"), "{error}");
+    let mut inspection = Inspection::open(&path).await.unwrap();
+    let findings = inspection.look_over().await.unwrap();
+    assert!(findings.faults[0].starts_with("the database file: "), "{findings:?}");
+}

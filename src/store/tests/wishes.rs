@@ -89,7 +89,7 @@ async fn a_fork_begins_at_its_sources_checkpoint() {
     let new = NewJob { fork: Some(fork), reproduces: Some(source.job), ..new_job(&json!({})) };
     let job = house.insert_job(&new).await.unwrap();
     assert_eq!((job.forked_from, job.progress.step, job.progress.epoch), (Some(source.job), 40, 4));
-    assert_eq!(house.fork_of(job.id).await.unwrap(), Some((Some(source.job), kept.sha256.clone())));
+    assert_eq!(house.fork_of(job.id).await.unwrap(), Some((source.job, kept.sha256.clone())));
     assert_eq!(house.fork_of(source.job).await.unwrap(), None);
     house.checkpoint_at(source, 50).await;
     let claim = house.claimed().await;
