@@ -97,6 +97,7 @@ enum Back {
     Accepted(usize, String),
     Granted(usize),
     Seen(usize, Vec<Frame>),
+    Unanswered,
     Nothing,
 }
 
@@ -106,7 +107,10 @@ struct Torture {
     specs: Vec<Value>,
     jobs: Vec<Known>,
     most_jobs: usize,
-    sent_again: u32,
+    /// Kills while the server started.
+    starts: u32,
+    /// Submissions that were never answered.
+    unanswered: u32,
 }
 
 impl Torture {
@@ -125,6 +129,7 @@ impl Torture {
     async fn kill_while_it_starts(&mut self) {
         let mut server = command(&self.folder, 1).stderr(Stdio::null()).spawn().expect("the binary starts");
         tokio::time::sleep(self.millis(150)).await;
+        self.starts += 1;
         server.kill().expect("it runs");
         server.wait().expect("it ends");
     }
@@ -149,6 +154,7 @@ impl Torture {
                         assert!(before.is_none_or(|before| before == frame), "an event was rewritten: {frame:?}");
                     }
                 }
+                Back::Unanswered => self.unanswered += 1,
                 Back::Nothing => {}
             }
         }
@@ -172,7 +178,7 @@ impl Torture {
         if acknowledged.is_empty() {
             return clients;
         }
-        let mut one = |rng: &mut Rng| acknowledged[rng.below(acknowledged.len() as u32) as usize];
+        let one = |rng: &mut Rng| acknowledged[rng.below(acknowledged.len() as u32) as usize];
         let (read, asked) = (one(&mut self.rng), one(&mut self.rng));
         let known = &mut self.jobs[asked];
         let id = known.id.clone().unwrap_or_default();
@@ -217,7 +223,6 @@ impl Torture {
         self.check_promises(&client).await;
         for known in &mut self.jobs {
             if known.id.is_none() {
-                self.sent_again += 1;
                 let answer = client.submit_keyed(&self.specs[known.spec], &known.key).await.expect("an answer");
                 assert_eq!(answer.0, StatusCode::ACCEPTED, "{}", answer.1);
                 known.id = Some(answer.1["id"].as_str().expect("an id").to_owned());
@@ -271,7 +276,7 @@ impl Counts {
 
 async fn submit(client: Client, job: usize, spec: Value, key: String) -> Back {
     // Without an answer it was not acknowledged: it is sent again to the next server.
-    let Ok((status, answer)) = client.submit_keyed(&spec, &key).await else { return Back::Nothing };
+    let Ok((status, answer)) = client.submit_keyed(&spec, &key).await else { return Back::Unanswered };
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     Back::Accepted(job, answer["id"].as_str().expect("an id").to_owned())
 }
@@ -336,7 +341,8 @@ async fn nothing_is_lost_however_often_the_server_is_killed() {
         jobs: vec![],
         // All of them are on one page of the list.
         most_jobs: usize::try_from(kills / 2).unwrap_or(usize::MAX).clamp(6, 200),
-        sent_again: 0,
+        starts: 0,
+        unanswered: 0,
     };
     let database = folder.path().join("data/dojang.db");
     for kill in 1..=kills {
@@ -355,9 +361,10 @@ async fn nothing_is_lost_however_often_the_server_is_killed() {
     let Counts { succeeded, cancelled, attempts, events } = counts;
     println!(
         "kills={kills} jobs={} lost=0 succeeded={succeeded} cancelled={cancelled} attempts={attempts} events={events} \
-         sent_again={} seed={seed} seconds={:.0}",
+         while_starting={} unanswered={} seed={seed} seconds={:.0}",
         torture.jobs.len(),
-        torture.sent_again,
+        torture.starts,
+        torture.unanswered,
         began.elapsed().as_secs_f64(),
     );
 }

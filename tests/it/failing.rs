@@ -10,7 +10,7 @@ use crate::harness::{Client, Site, quick_job};
 /// A job of about a dozen write transactions: accepted, claimed, events, checkpoints, its end.
 fn job() -> Value {
     let mut spec = quick_job();
-    spec["epochs"] = json!(40);
+    spec["epochs"] = json!(25);
     spec["checkpoint_every_seconds"] = json!(0.02);
     spec
 }
@@ -61,22 +61,24 @@ async fn each_write_fails_once(fault: Fault) {
     let mut refused = 0;
     for n in 1.. {
         faults.fail(fault, n..n + 1);
-        let id = match submit(&site, fault, "first").await {
+        let id = match submit(&site, fault, &format!("request-{n}")).await {
             Some(id) => id,
             None => {
                 refused += 1;
-                submit(&site, fault, "again").await.expect("once only")
+                submit(&site, fault, &format!("again-{n}")).await.expect("once only")
             }
         };
         ends_well(&site, &id, &weights).await;
         assert_consistent(&site.database()).await;
         if faults.struck() == 0 {
             // The whole job has fewer writes than that: each has failed once.
-            assert!(n > 5, "{fault:?}: only {n} writes");
+            println!("{fault:?}: {} writes", n - 1);
+            assert!(n > 4, "{fault:?}: only {} writes", n - 1);
             break;
         }
     }
-    assert!(refused > 0, "the write that accepts a job is one of them");
+    // A job that fits into the pages there are is accepted on a full disk, too.
+    assert!(refused > 0 || fault == Fault::Full, "the write that accepts a job is one of them");
     site.stop().await;
 }
 
@@ -105,7 +107,8 @@ async fn each_write_fails_until_the_restart(fault: Fault) {
         ends_well(&site, &id, &weights).await;
         assert_consistent(&database).await;
         if struck == 0 {
-            assert!(n > 5, "{fault:?}: only {n} writes");
+            println!("{fault:?}: {} writes", n - 1);
+            assert!(n > 4, "{fault:?}: only {} writes", n - 1);
             break;
         }
     }

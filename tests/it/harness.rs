@@ -16,6 +16,9 @@ use tokio::task::JoinHandle;
 /// A folder with a small set of digits as the four IDX files of MNIST: loads at once, learns in milliseconds.
 pub(crate) fn small_mnist(folder: &Path) -> PathBuf {
     let folder = folder.join("small-mnist");
+    if folder.exists() {
+        return folder;
+    }
     std::fs::create_dir_all(&folder).expect("a folder");
     for (part, split, count) in [("train", digits::Split::Train, 600), ("t10k", digits::Split::Test, 100)] {
         let images = digits::generate(count, split, 7);
