@@ -100,7 +100,10 @@ impl Recorder {
                     batch.events.push(self.event(body));
                     batch.standing = Some(*standing);
                 }
-                Message::Look(look) => batch.looks.push(*look),
+                Message::Look { look, standing } => {
+                    batch.looks.push(*look);
+                    batch.standing = Some(*standing);
+                }
                 Message::Checkpoint(snapshot) => {
                     let mut ready = std::mem::take(&mut batch);
                     *last = ready.standing.take().unwrap_or_else(|| last.clone());

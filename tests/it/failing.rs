@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::consistency::assert_consistent;
-use crate::harness::{Client, Site, quick_job};
+use crate::harness::{Client, Site, Stream, quick_job};
 
 /// A job of about a dozen write transactions: accepted, claimed, events, checkpoints, its end.
 fn job() -> Value {
@@ -156,5 +156,21 @@ async fn a_run_that_gives_up_writing_is_followed_by_another() {
     ends_well(&site, &id, &weights).await;
     assert_eq!((&site.client.job(&id).await["attempt"], faults.struck()), (&json!(2), 6));
     assert_consistent(&site.database()).await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_job_is_consistent_at_any_moment() {
+    let site = Site::start().await;
+    let mut spec = job();
+    spec["epochs"] = json!(150);
+    let id = site.client.submit(&spec).await;
+    let mut stream = Stream::open(&site.client, &id, None).await;
+    while let Some(frame) = stream.next().await {
+        if frame.event == "epoch" {
+            let step = site.client.job(&id).await["progress"]["step"].as_u64();
+            assert!(step >= frame.data["step"].as_u64(), "the progress is behind the figures of {frame:?}");
+        }
+    }
     site.stop().await;
 }
