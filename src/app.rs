@@ -111,6 +111,14 @@ impl App {
         let data_dir = |error| AppError::DataDir { path: config.data_dir.clone(), error };
         create_private(&config.data_dir).map_err(data_dir)?;
         let store = Store::open(&config.data_dir.join("dojang.db")).await?;
+        Self::build_on(store, config).await
+    }
+
+    /// As [`build`](Self::build), on a store that is open already.
+    ///
+    /// # Errors
+    /// As of [`build`](Self::build).
+    pub async fn build_on(store: Store, config: Config) -> Result<Self, AppError> {
         let library = Arc::new(Library::with_options(&Options {
             datasets_dir: config.data_dir.join("datasets"),
             mnist_dir: config.mnist_dir.clone(),

@@ -30,8 +30,8 @@ const TRIES: u32 = 5;
 pub(super) enum Lost {
     /// Another worker owns the job.
     Fenced,
-    /// The store cannot be written and the server shuts down, or it fails for good: the next start goes on from the
-    /// last checkpoint.
+    /// The store cannot be written and the server shuts down, or it fails in a way that waiting does not cure: the next
+    /// run goes on from the last checkpoint.
     Abandoned,
 }
 
@@ -100,7 +100,10 @@ impl Recorder {
                     batch.events.push(self.event(body));
                     batch.standing = Some(*standing);
                 }
-                Message::Look(look) => batch.looks.push(*look),
+                Message::Look { look, standing } => {
+                    batch.looks.push(*look);
+                    batch.standing = Some(*standing);
+                }
                 Message::Checkpoint(snapshot) => {
                     let mut ready = std::mem::take(&mut batch);
                     *last = ready.standing.take().unwrap_or_else(|| last.clone());
@@ -174,7 +177,7 @@ impl Recorder {
             };
             tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_)));
             if tries >= TRIES || self.shutdown.is_cancelled() {
-                tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on at the next start");
+                tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on from its last checkpoint");
                 return Err(Lost::Abandoned);
             }
             tracing::warn!(job = %self.run.job, %error, "failed to write; trying again");

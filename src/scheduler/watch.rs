@@ -19,7 +19,7 @@ pub(super) enum Message {
     /// Something happened.
     Event { body: EventBody, standing: Box<Standing> },
     /// A look inside the network.
-    Look(Box<Diagnostics>),
+    Look { look: Box<Diagnostics>, standing: Box<Standing> },
     /// A state to save.
     Checkpoint(Box<Snapshot>),
 }
@@ -83,6 +83,8 @@ pub(super) struct Watch<'a> {
     saved: Instant,
     epoch_began: Instant,
     window_began: Instant,
+    /// Mini-batches done when the last window ended.
+    window_from: u64,
     /// Threads of the pool that training runs in now.
     threads: usize,
     /// Why the last `run` was stopped.
@@ -108,6 +110,7 @@ impl<'a> Watch<'a> {
             saved: now,
             epoch_began: now,
             window_began: now,
+            window_from: standing.progress.step,
             threads: 0,
             halt: None,
             standing,
@@ -145,14 +148,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn advance(&mut self, step: u64, samples: u64) {
-        let seconds = self.window_began.elapsed().as_secs_f64();
-        self.window_began = Instant::now();
+    /// Notes how far training is: whatever is persisted of a step, the progress is not behind it.
+    fn reach(&mut self, step: u64) {
         let progress = &mut self.standing.progress;
-        let steps = step.saturating_sub(progress.step);
         progress.step = step;
         progress.epoch = step.div_ceil(self.frame.steps_per_epoch);
         progress.fraction = step as f64 / progress.total_steps.max(1) as f64;
+    }
+
+    fn advance(&mut self, step: u64, samples: u64) {
+        let seconds = self.window_began.elapsed().as_secs_f64();
+        self.window_began = Instant::now();
+        let steps = step.saturating_sub(self.window_from);
+        self.window_from = step;
+        self.reach(step);
+        let progress = &mut self.standing.progress;
         if seconds > 0.0 && steps > 0 {
             let now = samples as f64 / seconds;
             // A mean that forgets: steady to look at, yet following a change within a few events.
@@ -199,8 +209,13 @@ impl Observer for Watch<'_> {
                     eta_seconds: self.standing.progress.eta_seconds,
                 })
             }
-            TrainEvent::Diagnostics(look) => return self.send(Message::Look(look)),
+            TrainEvent::Diagnostics(look) => {
+                self.reach(look.step);
+                let standing = Box::new(self.standing.clone());
+                return self.send(Message::Look { look, standing });
+            }
             TrainEvent::Epoch { step, epoch, train, validation, test } => {
+                self.reach(step);
                 let validation = validation.unwrap_or_default();
                 (self.standing.metrics.validation_loss, self.standing.metrics.validation_accuracy) =
                     (validation.mean_loss(), validation.accuracy());
@@ -228,6 +243,7 @@ impl Observer for Watch<'_> {
     }
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.reach(checkpoint.position.step);
         self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint))));
         self.saved = Instant::now();
     }

@@ -32,7 +32,7 @@ impl Scheduler {
     /// If the store fails. `None` if there is no such job.
     pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
         let Some(granted) = self.store().cancel(id, now()).await? else { return Ok(None) };
-        self.see_to(granted).await.map(Some)
+        Ok(Some(self.see_to(granted).await))
     }
 
     /// Pauses a job: a waiting one at once, a running one within a mini-batch, with a checkpoint. Asking again changes
@@ -42,7 +42,7 @@ impl Scheduler {
     /// If the job has ended or is being cancelled, or the store fails. `None` if there is no such job.
     pub async fn pause(&self, id: Uuid) -> Result<Option<Job>, WishError> {
         let Some(granted) = self.store().pause(id, now()).await? else { return Ok(None) };
-        Ok(Some(self.see_to(granted?).await?))
+        Ok(Some(self.see_to(granted?).await))
     }
 
     /// Lets a job go on that was paused or cancelled, or takes the wish back that it stop. Asking again changes nothing.
@@ -58,18 +58,19 @@ impl Scheduler {
             self.plan_with_data(job.spec)?;
         }
         let Some(granted) = self.store().resume(id, now()).await? else { return Ok(None) };
-        let job = self.see_to(granted?).await?;
+        let job = self.see_to(granted?).await;
         self.wake().notify_one();
         Ok(Some(job))
     }
 
     /// Tells of what was done at once, and the run of what it has to do.
-    async fn see_to(&self, granted: Granted) -> Result<Job, StoreError> {
+    async fn see_to(&self, granted: Granted) -> Job {
         let Granted { job, events } = granted;
         self.hub().publish(events);
         if job.status == Status::Running && (job.cancel_requested || job.pause_requested) {
             self.stop_run(job.id, Stop::GiveBack);
         }
-        self.estimated(job).await
+        // The wish is granted, whether or not the job's turn can be estimated.
+        self.estimated(job.clone()).await.unwrap_or(job)
     }
 }

@@ -16,7 +16,7 @@ use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, LastState, NewWeights, News, StoreError};
+use crate::store::{Claim, Finish, LastState, NewWeights, News, RunKey, StoreError};
 
 /// How long a worker sleeps on an empty queue unless it is woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -92,15 +92,31 @@ impl Scheduler {
                     Err(lost) => {
                         // The thread stops at its next mini-batch; nothing of it may be written.
                         let _ = ended.await;
-                        tracing::warn!(job = %job.id, ?lost, "the run was given up");
-                        return;
+                        return self.give_up(key, lost).await;
                     }
                 }
             }
             Err(corrupt) => Ending::Failed { reason: StopReason::Error, error: corrupt.to_string() },
         };
         if let Err(lost) = self.conclude(&mut recorder, &job, ending).await {
-            tracing::warn!(job = %job.id, ?lost, "the end of the run could not be written");
+            self.give_up(key, lost).await;
+        }
+    }
+
+    /// Sees to the job of a run that could not write what it had to: it waits again as soon as the store can be written,
+    /// and goes on from its last checkpoint. Where the server shuts down first, the next start sees to it.
+    async fn give_up(&self, run: RunKey, lost: Lost) {
+        tracing::warn!(job = %run.job, ?lost, "the run was given up");
+        while lost == Lost::Abandoned && !self.is_shutting_down() {
+            match self.store().abandon(run, now()).await {
+                Ok(events) => return self.hub().publish(events),
+                Err(StoreError::Fenced) => return,
+                Err(error) => tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = self.shutdown_token().cancelled() => {}
+            }
         }
     }
 

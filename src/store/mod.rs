@@ -4,7 +4,7 @@
 //! job and attempt ([`RunKey`]) and is refused ([`StoreError::Fenced`]) once the run no longer owns the job.
 //!
 //! - `open`: the database: opened, brought up to date, closed
-//! - `error`: what can go wrong
+//! - `error`: what can go wrong; [`Faults`]: what goes wrong on purpose
 //! - `jobs`: jobs accepted and read
 //! - `keys`: requests that may come twice; `rests`: how much is left to train of jobs that have not ended
 //! - `queue`: jobs claimed and given back; `wishes`: cancelled, paused and resumed
@@ -21,6 +21,7 @@ mod datasets;
 mod diagnostics;
 mod error;
 mod events;
+mod faults;
 mod history;
 mod inspect;
 mod jobs;
@@ -41,6 +42,7 @@ pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
 pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};
+pub use faults::{Fault, Faults};
 pub use history::{EpochPoint, History, StepPoint};
 pub use inspect::{Findings, Inspection, vacuum};
 pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};

@@ -1,6 +1,7 @@
 //! The database: opened, brought up to date, closed.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Notify;
 
 use super::error::{Corrupt, StoreError};
+use super::faults::Faults;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -27,8 +29,34 @@ const READERS: u32 = 4;
 /// The largest file that is checked whenever it is opened, in bytes.
 const CHECKED: u64 = 64 << 20;
 
-/// A transaction; dropped without a commit, it never was.
-pub(super) type Tx = Transaction<'static, Sqlite>;
+/// A transaction that writes; dropped without a commit, it never was.
+#[derive(Debug)]
+pub(super) struct Tx {
+    inner: Transaction<'static, Sqlite>,
+    faults: Faults,
+}
+
+impl Tx {
+    /// Makes all that was written durable.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        self.faults.at_commit()?;
+        Ok(self.inner.commit().await?)
+    }
+}
+
+impl Deref for Tx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
+}
 
 /// Jobs, their logs, checkpoints and weights, and models: one SQLite file. A clone is another handle of the same.
 ///
@@ -43,6 +71,7 @@ pub struct Store {
     /// Told when something was deleted.
     pub(super) freed: Arc<Notify>,
     sqlite_version: Arc<str>,
+    faults: Faults,
 }
 
 impl Store {
@@ -52,6 +81,14 @@ impl Store {
     /// Where it cannot be opened or brought up to date, a look over a small one finds it damaged
     /// ([`StoreError::Corrupt`]), or the SQLite library is too old.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with_faults(path, Faults::default()).await
+    }
+
+    /// Opens the database as [`open`](Self::open) does; its writes can then be made to fail, for tests.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub async fn open_with_faults(path: &Path, faults: Faults) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).foreign_keys(true);
         let pool = || {
             SqlitePoolOptions::new()
@@ -85,7 +122,7 @@ impl Store {
         MIGRATIONS.run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
         let (path, freed) = (Arc::from(path), Arc::default());
-        Ok(Self { writer, readers, path, freed, sqlite_version: sqlite_version.into() })
+        Ok(Self { writer, readers, path, freed, sqlite_version: sqlite_version.into(), faults })
     }
 
     /// The version of the SQLite library.
@@ -98,7 +135,7 @@ impl Store {
     /// # Errors
     /// Where it cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.write().await?.rollback().await?)
+        Ok(self.write().await?.inner.rollback().await?)
     }
 
     /// Closes the database, after the transactions under way.
@@ -111,11 +148,13 @@ impl Store {
     /// Begins to write. Nothing else may be asked of a pool until this transaction ends.
     pub(super) async fn write(&self) -> Result<Tx, StoreError> {
         // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let mut inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.faults.at_begin(&mut inner).await?;
+        Ok(Tx { inner, faults: self.faults.clone() })
     }
 
     /// Begins to read from one moment's state.
-    pub(super) async fn read(&self) -> Result<Tx, StoreError> {
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.readers.begin().await?)
     }
 }

@@ -100,6 +100,19 @@ impl Store {
         tx.commit().await?;
         Ok(waiting)
     }
+
+    /// Ends a run that could not write what it had to: its job waits again, or is cancelled or paused where its client has
+    /// asked for that, at its last checkpoint. Returns the events that were added.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the run no longer owns the job; any failure of the database.
+    pub async fn abandon(&self, run: RunKey, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+        let mut tx = self.write().await?;
+        let mut head = Head::owned(&mut tx, run).await?;
+        let events = give_back(&mut tx, &mut head, at).await?;
+        tx.commit().await?;
+        Ok(events)
+    }
 }
 
 /// A running job waits again, unless its client has asked to cancel or to pause it: the former counts for more.

@@ -99,7 +99,7 @@ impl Store {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
         tell(&mut tx, &mut head, news).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Puts a checkpoint in the place of the job's former one, with all that [`append`](Self::append) does, at once.
@@ -115,7 +115,7 @@ impl Store {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
         progress(&mut tx, &mut head, checkpoint, news).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dojang::app::{App, Config};
 use dojang::data::digits;
 use dojang::data::idx::Idx;
+use dojang::store::{Faults, Store};
 use futures_util::StreamExt;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ use tokio::task::JoinHandle;
 /// A folder with a small set of digits as the four IDX files of MNIST: loads at once, learns in milliseconds.
 pub(crate) fn small_mnist(folder: &Path) -> PathBuf {
     let folder = folder.join("small-mnist");
+    if folder.exists() {
+        return folder;
+    }
     std::fs::create_dir_all(&folder).expect("a folder");
     for (part, split, count) in [("train", digits::Split::Train, 600), ("t10k", digits::Split::Test, 100)] {
         let images = digits::generate(count, split, 7);
@@ -53,12 +57,28 @@ impl Site {
     }
 
     async fn start_in_with(folder: TempDir, set: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(folder.path().join("data"));
-        config.listen = ([127, 0, 0, 1], 0).into();
-        config.mnist_dir = Some(small_mnist(folder.path()));
-        config.fetch = false;
+        let mut config = Self::config(folder.path());
         set(&mut config);
-        let app = App::build(config).await.expect("a server");
+        Self::run(folder, App::build(config).await.expect("a server"))
+    }
+
+    /// A server on a store that fails as it is told to.
+    pub(crate) async fn start_failing(folder: TempDir, faults: &Faults) -> Self {
+        let config = Self::config(folder.path());
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        let store = Store::open_with_faults(&config.data_dir.join("dojang.db"), faults.clone()).await.expect("a store");
+        Self::run(folder, App::build_on(store, config).await.expect("a server"))
+    }
+
+    fn config(folder: &Path) -> Config {
+        let mut config = Config::new(folder.join("data"));
+        config.listen = ([127, 0, 0, 1], 0).into();
+        config.mnist_dir = Some(small_mnist(folder));
+        config.fetch = false;
+        config
+    }
+
+    fn run(folder: TempDir, app: App) -> Self {
         let base = format!("http://{}", app.addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
@@ -73,6 +93,11 @@ impl Site {
     /// Where its data is.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The file that the server keeps everything in.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir().join("dojang.db")
     }
 
     /// Stops the server as a signal would, and waits for its end.
@@ -138,6 +163,12 @@ impl Client {
         job["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Submits a job by a request that may come twice. No answer where the server dies before it has given one.
+    pub(crate) async fn submit_keyed(&self, spec: &Value, key: &str) -> reqwest::Result<(StatusCode, Value)> {
+        let response = self.request("POST", "/v1/jobs").header("idempotency-key", key).json(spec).send().await?;
+        Ok((response.status(), response.json().await?))
+    }
+
     /// Asks something of a job without a further word, such as `pause`.
     pub(crate) async fn ask(&self, job: &str, what: &str) -> (StatusCode, Value) {
         read(self.request("POST", &format!("/v1/jobs/{job}/{what}")).send().await.expect("an answer")).await
@@ -187,15 +218,20 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(client: &Client, job: &str, last_event_id: Option<u64>) -> Self {
+        Self::try_open(client, job, last_event_id).await.expect("an answer")
+    }
+
+    /// As [`open`](Self::open), of a server that may die meanwhile.
+    pub(crate) async fn try_open(client: &Client, job: &str, last_event_id: Option<u64>) -> reqwest::Result<Self> {
         let mut request = client.request("GET", &format!("/v1/jobs/{job}/events"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await?;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
-        Self { bytes: Box::pin(response.bytes_stream()), text: String::new() }
+        Ok(Self { bytes: Box::pin(response.bytes_stream()), text: String::new() })
     }
 
     /// The next frame that is an event; `None` at the end.

@@ -1,6 +1,7 @@
 //! Integration tests: a real server, a real SQLite, a real browser; one binary.
 //!
 //! - `harness`: a server on a random port with a folder of its own, and a client
+//! - `process`: the binary as a process that can be killed; `consistency`: what must hold of a database at any moment
 //! - `allocation`: a training step allocates nothing
 //! - `layering`: the floors of the house
 //! - `main_job`: POST a job, watch it learn, predict
@@ -11,7 +12,10 @@
 //! - `wishes`: pause, resume and cancel, one by one and twenty at once
 //! - `derived`: jobs that go on from others, or do them again
 //! - `queue`: priorities, a full queue, requests that come twice
-//! - `restart`: what was acknowledged survives a kill, and resumes exactly
+//! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
+//! - `shutdown`: a signal ends streams and runs in order
+//! - `failing`: every write of a job fails once, or from then on
+//! - `disk_full`: a disk without room
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
 //! - `imports`: weights that were trained elsewhere
@@ -23,18 +27,25 @@
 mod allocation;
 mod care;
 mod command_line;
+mod consistency;
 mod dashboard;
 mod deletion;
 mod derived;
+#[cfg(unix)]
+mod disk_full;
+mod failing;
 mod faults;
 mod gradient_check;
 mod harness;
 mod imports;
 mod layering;
 mod main_job;
+mod process;
 mod queue;
 mod recipes;
 mod restart;
+#[cfg(unix)]
+mod shutdown;
 mod stream;
 mod toys;
 mod uploads;

@@ -1,58 +1,9 @@
 //! What was acknowledged survives a kill at any moment, and a killed job ends as if nothing had happened.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::Value;
 
-use crate::harness::{Client, Site, Stream, long_job, quick_job, small_mnist, steady_job};
-
-/// The binary as a process that can be killed.
-struct Process {
-    child: Child,
-    client: Client,
-}
-
-impl Process {
-    fn start(folder: &Path, threads: usize) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dojang"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--no-fetch", "--log-format", "json"])
-            .args(["--threads", &threads.to_string()])
-            .arg("--data-dir")
-            .arg(folder.join("data"))
-            .arg("--mnist-dir")
-            .arg(folder.join("small-mnist"))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let addr = loop {
-            let line = log.next().expect("a line that says where it serves").expect("text");
-            let line: Value = serde_json::from_str(&line).expect("JSON");
-            if let Some(addr) = line["fields"]["addr"].as_str().or_else(|| line["addr"].as_str()) {
-                break addr.to_owned();
-            }
-        };
-        // The pipe is read to its end, so that the server never waits for it.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, client: Client::new(&format!("http://{addr}")) }
-    }
-
-    /// SIGKILL: no handler runs, nothing is flushed.
-    fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-
-    #[cfg(unix)]
-    fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        self.child.wait().expect("it ends").code()
-    }
-}
+use crate::harness::{Site, Stream, long_job, quick_job, small_mnist, steady_job};
+use crate::process::Process;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
@@ -93,7 +44,7 @@ async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
         assert_eq!(process.client.finished(&id).await["status"], "succeeded");
     }
     #[cfg(unix)]
-    assert_eq!(process.terminate(), Some(0));
+    assert_eq!(process.stop(rustix::process::Signal::TERM).await, Some(0));
     #[cfg(not(unix))]
     process.kill();
 }

@@ -197,3 +197,16 @@ async fn a_job_that_cannot_be_read_does_not_stop_the_queue() {
     let Some(EventBody::Done(done)) = house.log(broken).await.pop().map(|event| event.body) else { panic!("done") };
     assert!(done.error.unwrap().contains("spec of job"));
 }
+
+#[tokio::test]
+async fn the_job_of_an_abandoned_run_goes_on_from_its_checkpoint() {
+    let house = House::new().await;
+    let run = house.running().await;
+    let kept = house.checkpoint_at(run, 10).await;
+    house.train_to(run, 20).await;
+    assert_eq!(states(&house.abandon(run, at(5)).await.unwrap()), [Status::Queued]);
+    assert!(matches!(house.abandon(run, at(6)).await, Err(StoreError::Fenced)));
+    let claim = house.claimed().await;
+    assert_eq!((claim.run.job, claim.run.attempt, claim.job.progress.step), (run.job, 2, 10));
+    assert!(same(&claim.checkpoint.unwrap().expect("it is kept"), &kept));
+}

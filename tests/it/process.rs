@@ -1,0 +1,78 @@
+//! The binary as a process that can be killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::Client;
+
+/// A server that serves.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) client: Client,
+}
+
+/// What starts a server on a folder in which `small_mnist` was made.
+pub(crate) fn command(folder: &Path, threads: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dojang"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--no-fetch", "--log-format", "json"])
+        .args(["--threads", &threads.to_string()])
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .arg("--mnist-dir")
+        .arg(folder.join("small-mnist"));
+    command
+}
+
+impl Process {
+    /// Starts a server and waits until it serves.
+    pub(crate) fn start(folder: &Path, threads: usize) -> Self {
+        Self::of(command(folder, threads))
+    }
+
+    /// As [`start`](Self::start), by this command.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let spawned = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let mut child = spawned.expect("the binary starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let addr = loop {
+            let line = log.next().expect("a line that says where it serves").expect("text");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            if let Some(addr) = line["fields"]["addr"].as_str().or_else(|| line["addr"].as_str()) {
+                break addr.to_owned();
+            }
+        };
+        // The pipe is read to its end, so that the server never waits for it.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, client: Client::new(&format!("http://{addr}")) }
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    #[cfg(unix)]
+    pub(crate) async fn stop(self, signal: rustix::process::Signal) -> Option<i32> {
+        self.signal(signal);
+        self.ended().await
+    }
+
+    /// Waits for its end, which must come within the ten seconds that `docker stop` waits.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        let ended = tokio::task::spawn_blocking(move || self.child.wait().expect("it ends").code());
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends in time").expect("no panic")
+    }
+}
