@@ -9,7 +9,8 @@ README, train these specs first (POST /v1/jobs), then ask for the models `two-la
  {"type": "affine", "units": 10}], "optimizer": {"type": "sgd", "learning_rate": 0.1}, "epochs": 17}
 {"model": "d256", "dataset": {"name": "digits"}, "network": [{"type": "affine", "units": 256}, "relu",
  {"type": "affine", "units": 10}], "epochs": 8}
-{"model": "transfer", "recipe": "simple_convnet", "dataset": {"name": "digits"}, "epochs": 5}
+{"model": "transfer", "recipe": "simple_convnet", "dataset": {"name": "digits"}, "epochs": 5, "init": "he",
+ "schedule": null, "weight_decay": 0}
 """
 import gzip
 import json

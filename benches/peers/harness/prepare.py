@@ -61,27 +61,28 @@ def versions(python):
     return json.loads(done.stdout)
 
 
-def built(command, folder):
-    """Builds with cargo and returns the executable, None if that fails."""
+def built(command, folder, name):
+    """Builds with cargo and returns the executable of this name, None if that fails."""
     command = ["cargo", *command, "--locked", "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         return None
     messages = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
-    made = [message["executable"] for message in messages if message.get("executable")]
+    # A bench brings the package's binary along, in either order.
+    made = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == name]
     return made[-1] if made else None
 
 
 def dojang():
     """dojang's side."""
     say("building dojang")
-    return built(["build", "--release", "--bench", "peer"], ROOT)
+    return built(["build", "--release", "--bench", "peer"], ROOT, "peer")
 
 
 def rust_peer(name):
     """A peer in Rust, a workspace of its own."""
     say(f"building {name}")
-    return built(["build", "--release", "--target-dir", str(WORK / "rust")], PEERS / name)
+    return built(["build", "--release", "--target-dir", str(WORK / "rust")], PEERS / name, f"dojang-bench-{name}")
 
 
 def commit():
