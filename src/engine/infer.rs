@@ -80,7 +80,7 @@ impl Network {
         let (mut here, rest) = rest.split_at_mut(sizes.buffers[1]);
         let (mut there, scratch) = rest.split_at_mut(sizes.buffers[1]);
         let forward = |layer: usize, scratch: &mut [f32], n: usize, x: &[f32], y: &mut [f32]| {
-            let at = self.context(layer, parameters, &[], Pass::Infer, 0);
+            let at = self.context(layer, parameters, None, Pass::Infer, 0);
             self.layer(layer).forward(&at, scratch, &x[..n * self.width(layer)], &mut y[..n * self.width(layer + 1)]);
         };
         if sizes.head == 0 {

@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
+use super::aligned::LINE;
 use super::form::Form;
 use super::init::Init;
 use super::layer::reorder::Reorder;
-use super::layer::{Context, Layer, LayerError, LayerSpec, Pass, Reference, Role, Storage};
+use super::layer::{Context, Layer, LayerError, LayerSpec, Memory, Pass, Reference, Role, Storage};
 use super::rng::{Purpose, Rng};
 use super::segment::{Segment, segments};
 use super::shape::Shape;
@@ -42,6 +43,23 @@ struct Node {
     range: Range<usize>,
     /// The same, prepared.
     prepared: Range<usize>,
+}
+
+/// Parameters that are prepared for a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    pub(super) values: &'a [f32],
+    /// Rows of the batch.
+    pub(super) rows: usize,
+}
+
+impl Node {
+    /// Whether its parameters are prepared for a batch of so many rows.
+    fn is_prepared(&self, rows: usize) -> bool {
+        /// Rows that make up for a preparation that is for speed alone.
+        const WORTH: usize = 16;
+        !self.prepared.is_empty() && (rows >= WORTH || !self.layer.memory().can_do_without)
+    }
 }
 
 /// A layer of the spec, and where its outputs are found.
@@ -144,6 +162,9 @@ impl Network {
                 LayerSpec::MaxPool2d(pool) if network.shown.last().is_some_and(|shown| shown.rectified) => {
                     pool.rectified(network.form())
                 }
+                LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
+                    conv.below_zeros(network.form())
+                }
                 _ => spec.build(network.form()),
             };
             network.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
@@ -179,8 +200,12 @@ impl Network {
         }
         self.flops = self.flops.checked_add(layer.flops())?;
         let prepared = self.prepared;
-        self.prepared = prepared.checked_add(layer.memory().prepared)?;
-        self.nodes.push(Node { spec, layer, range: start..self.len, prepared: prepared..self.prepared });
+        let Memory { prepared: wanted, can_do_without, .. } = layer.memory();
+        let unused = can_do_without && number == 1;
+        let end = prepared.checked_add(if unused { 0 } else { wanted })?;
+        // The next one begins at a cache line.
+        self.prepared = end.checked_next_multiple_of(LINE)?;
+        self.nodes.push(Node { spec, layer, range: start..self.len, prepared: prepared..end });
         if self.len > MAX_PARAMETERS {
             return None;
         }
@@ -286,9 +311,9 @@ impl Network {
         self.prepared
     }
 
-    /// Prepares all layers' parameters.
-    pub(super) fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
-        for node in self.nodes.iter().filter(|node| !node.prepared.is_empty()) {
+    /// Prepares the layers' parameters for a batch of so many rows.
+    pub(super) fn prepare(&self, rows: usize, parameters: &[f32], prepared: &mut [f32]) {
+        for node in self.nodes.iter().filter(|node| node.is_prepared(rows)) {
             node.layer.prepare(&parameters[node.range.clone()], &mut prepared[node.prepared.clone()]);
         }
     }
@@ -298,12 +323,13 @@ impl Network {
         &self,
         layer: usize,
         parameters: &'a [f32],
-        prepared: &'a [f32],
+        prepared: Option<Prepared<'a>>,
         pass: Pass,
         first_row: usize,
     ) -> Context<'a> {
         let node = &self.nodes[layer];
-        let prepared = if prepared.is_empty() { prepared } else { &prepared[node.prepared.clone()] };
+        let prepared = prepared.filter(|prepared| node.is_prepared(prepared.rows));
+        let prepared = prepared.map_or(&[][..], |prepared| &prepared.values[node.prepared.clone()]);
         Context { parameters: &parameters[node.range.clone()], prepared, pass, layer, first_row }
     }
 

@@ -21,6 +21,7 @@
 
 use std::ops::Range;
 
+use super::aligned::LINE;
 use super::layer::{Backward, Known, Memory};
 use super::network::Network;
 use super::processor::add_rows;
@@ -37,6 +38,12 @@ const TILE: usize = 1 << 13;
 /// A range of parameters, cut into pieces of gradient work.
 pub(super) fn tiles_of(range: Range<usize>) -> Vec<Range<usize>> {
     range.clone().step_by(TILE).map(|first| first..(first + TILE).min(range.end)).collect()
+}
+
+/// `rows` rows of `width` parameters, cut into pieces of gradient work of whole rows.
+pub(super) fn tiles_of_rows(rows: usize, width: usize) -> Vec<Range<usize>> {
+    let some = (TILE / width).clamp(1, rows);
+    (0..rows).step_by(some).map(|first| first * width..(first + some).min(rows) * width).collect()
 }
 
 /// Which layers of a network make a segment, and how they meet those below.
@@ -116,9 +123,10 @@ impl Layout {
         let levels = segment.layers.start..segment.layers.end + 1;
         let widths: Vec<usize> = levels.map(|level| network.width(level)).collect();
         let mut len = 0usize;
+        // Everything begins at a cache line.
         let mut place = |values: usize| {
             let offset = len;
-            len = len.checked_add(values)?;
+            len = len.checked_add(values)?.checked_next_multiple_of(LINE)?;
             Some(offset)
         };
         let widest = widths.iter().copied().max().unwrap_or(1).max(1);
@@ -159,7 +167,7 @@ impl Layout {
         let segment = segment.clone();
         let scratch = scratch..scratch + most_scratch;
         // Never empty, so that an arena can be cut into shards.
-        Some(Self { segment, rows, slice, len: len.max(1), values, gradients, scratch, partials, input_gradient })
+        Some(Self { segment, rows, slice, len: len.max(LINE), values, gradients, scratch, partials, input_gradient })
     }
 
     /// Shards of a batch of `n` rows.
@@ -349,17 +357,25 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// The shards' partial gradients, in index order.
+    ///
+    /// # Panics
+    /// As [`pieces`](Self::pieces).
+    pub fn partials(self) -> impl Iterator<Item = &'a [f32]> + Clone {
+        let Place::Within { layout, arena, local } = self.place else {
+            panic!("a layer between segments has no partials")
+        };
+        let partial = &layout.partials[local];
+        arena.chunks_exact(layout.len).take(layout.shards(self.rows)).map(|shard| &shard[partial.clone()])
+    }
+
     /// Writes the sum of the shards' partial gradients, for the part `range` of the layer's parameters.
     ///
     /// # Panics
     /// As [`pieces`](Self::pieces).
     pub fn sum_partials(self, range: Range<usize>, sum: &mut [f32]) {
-        let Place::Within { layout, arena, local } = self.place else {
-            panic!("a layer between segments has no partials")
-        };
-        let from = layout.partials[local].start + range.start;
-        for (i, shard) in arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate() {
-            let partial = &shard[from..from + range.len()];
+        for (i, partial) in self.partials().enumerate() {
+            let partial = &partial[range.clone()];
             if i == 0 {
                 sum.copy_from_slice(partial);
             } else {

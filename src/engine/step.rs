@@ -12,9 +12,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::layer::{Collective, Known, Pass};
 use super::loss::{Loss, Score};
-use super::network::Network;
+use super::network::{Network, Prepared};
 use super::samples::Samples;
 use super::segment::{Batch, Layout, Place};
 
@@ -22,7 +23,7 @@ use super::segment::{Batch, Layout, Place};
 #[derive(Debug)]
 pub(super) struct Workspace {
     segments: Vec<Shards>,
-    prepared: Vec<f32>,
+    prepared: Aligned,
     /// Rows of the last batch.
     rows: usize,
     pub(super) gradient: Vec<f32>,
@@ -32,7 +33,7 @@ pub(super) struct Workspace {
 #[derive(Debug)]
 struct Shards {
     layout: Layout,
-    arena: Vec<f32>,
+    arena: Aligned,
     /// Of the last segment alone.
     labels: Vec<u16>,
     scores: Vec<Score>,
@@ -76,7 +77,7 @@ impl Workspace {
             let (below, above) = (bridges[i], bridges.get(i + 1).copied().unwrap_or(0));
             let (shards, measure_len) = (layout.shards(batch), below.max(above).max(1));
             Shards {
-                arena: vec![0.0; layout.len * shards],
+                arena: Aligned::zeros(layout.len * shards),
                 labels: vec![0; layout.rows * shards],
                 scores: vec![Score::default(); shards],
                 measures: vec![0.0; measure_len * shards],
@@ -88,7 +89,7 @@ impl Workspace {
         });
         Self {
             segments: shards.collect(),
-            prepared: vec![0.0; network.prepared_len()],
+            prepared: Aligned::zeros(network.prepared_len()),
             rows: 0,
             gradient: vec![0.0; network.parameter_count()],
         }
@@ -179,7 +180,7 @@ impl Step<'_> {
     /// Scores of the batch `indices`; leaves in `work` what the gradients are worked out from.
     pub(super) fn differentiate(&self, work: &mut Workspace, samples: &dyn Gather, indices: &[u32]) -> Score {
         work.rows = indices.len();
-        self.network.prepare(self.parameters, &mut work.prepared);
+        self.network.prepare(indices.len(), self.parameters, &mut work.prepared);
         let last = work.segments.len() - 1;
         for s in 0..=last {
             self.forward(work, s, samples, indices);
@@ -199,7 +200,8 @@ impl Step<'_> {
 
     /// Takes a batch through segment `s`; through the last one also back.
     fn forward(&self, work: &mut Workspace, s: usize, samples: &dyn Gather, indices: &[u32]) {
-        let (n, prepared) = (indices.len(), &work.prepared[..]);
+        let n = indices.len();
+        let prepared = Prepared { values: &work.prepared, rows: n };
         let (lower, upper) = work.segments.split_at_mut(s);
         let (here, upper) = upper.split_first_mut().expect("there is a segment s");
         let below = lower.last();
@@ -243,7 +245,8 @@ impl Step<'_> {
 
     /// Takes a batch back through segment `s`, which is not the last one.
     fn backward(&self, work: &mut Workspace, s: usize) {
-        let (n, prepared) = (work.rows, &work.prepared[..]);
+        let n = work.rows;
+        let prepared = Prepared { values: &work.prepared, rows: n };
         let (lower, upper) = work.segments.split_at_mut(s);
         let (here, upper) = upper.split_first_mut().expect("there is a segment s");
         let (below, above) = (lower.last(), &upper[0]);
@@ -318,11 +321,11 @@ impl Step<'_> {
         }
     }
 
-    fn forward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
+    fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], rows: Range<usize>) {
         for slice in layout.slices(rows.len()) {
             for (local, layer) in layout.segment.layers.clone().enumerate() {
                 let first_row = rows.start + slice.start;
-                let at = self.network.context(layer, self.parameters, prepared, self.pass, first_row);
+                let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, first_row);
                 let (x, y, scratch) = layout.forward(shard, local, &slice);
                 self.network.layer(layer).forward(&at, scratch, x, y);
             }
@@ -330,7 +333,7 @@ impl Step<'_> {
     }
 
     /// From the gradient of the segment's output down to the lowest layer that needs it.
-    fn backward_layers(&self, layout: &Layout, prepared: &[f32], shard: &mut [f32], rows: Range<usize>) {
+    fn backward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], rows: Range<usize>) {
         let first = layout.segment.layers.start;
         let learns = |index: usize| !self.network.layer(index).parameters().is_empty();
         for slice in layout.slices(rows.len()) {
@@ -347,7 +350,7 @@ impl Step<'_> {
                     break;
                 }
                 let first_row = rows.start + slice.start;
-                let at = self.network.context(index, self.parameters, prepared, self.pass, first_row);
+                let at = self.network.context(index, self.parameters, Some(prepared), self.pass, first_row);
                 let (pass, scratch) = layout.backward(shard, local, &slice);
                 layer.backward(&at, scratch, pass);
             }

@@ -7,9 +7,12 @@
 
 mod kernel;
 mod simd;
+pub mod sparse;
+mod transpose;
 
 use super::processor::Path;
 use kernel::{Kind, Product};
+pub use transpose::transpose;
 
 /// A matrix laid over a slice: `rows × cols`, element `(i, j)` at `i * row_stride + j * col_stride`.
 #[derive(Debug, Clone, Copy)]

@@ -221,7 +221,7 @@ impl Case {
         let y = network.infer(&parameters, sizes, &mut memory, self.n, read);
         assert_close(&format!("y of {what}"), y, &self.y, 1.0);
         if network.depth() == 1 {
-            let at = network.context(0, &parameters, &[], Pass::Infer, 0);
+            let at = network.context(0, &parameters, None, Pass::Infer, 0);
             let y: Vec<f32> = self.y.iter().map(|y| *y as f32).collect();
             let mut dx = vec![0.0; self.x.len()];
             network.layer(0).backward(&at, &mut [], Backward { x: &self.x, y: &y, dy: &self.dy, dx: &mut dx });

@@ -40,6 +40,13 @@ pub mod window;
 
 pub use parameter::{Parameter, Role, Storage};
 
+impl LayerSpec {
+    /// Whether most of the gradients that it hands down are zero, as a rule.
+    pub(super) fn hands_down_zeros(&self) -> bool {
+        matches!(self, Self::Relu(_) | Self::MaxPool2d(_))
+    }
+}
+
 /// A layer at work, built for one input form.
 pub trait Layer: fmt::Debug + Send + Sync {
     /// Shape of one output sample, and how it lies in memory.
@@ -64,6 +71,9 @@ pub trait Layer: fmt::Debug + Send + Sync {
     }
 
     /// Brings the parameters into the form that [`backward`](Self::backward) works with; done once after each update.
+    ///
+    /// A layer that [can do without](Memory::can_do_without) it is spared it for small batches, and where nothing below
+    /// it learns.
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
         let _ = (parameters, prepared);
     }
@@ -156,6 +166,8 @@ pub struct Backward<'a> {
 pub struct Memory {
     /// Of its [prepared](Layer::prepare) parameters.
     pub prepared: usize,
+    /// Whether it can also go back without them, which pays for a few rows.
+    pub can_do_without: bool,
     /// Of a pass, for anything; nothing in it lasts.
     pub scratch: usize,
     /// Of a shard's part of the gradient, for a layer whose gradient is cheapest while its rows are at hand; 0 for one
@@ -168,7 +180,7 @@ pub struct Memory {
 pub struct Context<'a> {
     /// The layer's parameters.
     pub parameters: &'a [f32],
-    /// The same, [prepared](Layer::prepare).
+    /// The same, [prepared](Layer::prepare); empty if they are not.
     pub prepared: &'a [f32],
     /// Whether it trains.
     pub pass: Pass,

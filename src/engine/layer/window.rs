@@ -121,6 +121,30 @@ impl Window {
         self.before == [0; 2] && self.after == [0; 2]
     }
 
+    /// Writes an image `[H, W, C]` with its padding around it to the front of `padded`.
+    pub(super) fn pad(&self, image: &[f32], padded: &mut [f32]) {
+        let [channels, height, width] = self.image;
+        let ([padded_height, padded_width], [top, left]) = (self.padded(), self.before);
+        let (row, padded_row) = (width * channels, padded_width * channels);
+        let padded = &mut padded[..padded_height * padded_row];
+        padded[..top * padded_row].fill(0.0);
+        padded[(top + height) * padded_row..].fill(0.0);
+        for (from, to) in image.chunks_exact(row).zip(padded[top * padded_row..].chunks_exact_mut(padded_row)) {
+            to[..left * channels].fill(0.0);
+            to[left * channels..][..row].copy_from_slice(from);
+            to[left * channels + row..].fill(0.0);
+        }
+    }
+
+    /// Takes the image `[H, W, C]` out of its padding.
+    pub(super) fn cut_out(&self, padded: &[f32], image: &mut [f32]) {
+        let [channels, _, width] = self.image;
+        let (row, padded_row, [top, left]) = (width * channels, self.padded()[1] * channels, self.before);
+        for (to, from) in image.chunks_exact_mut(row).zip(padded[top * padded_row..].chunks_exact(padded_row)) {
+            to.copy_from_slice(&from[left * channels..][..row]);
+        }
+    }
+
     /// The part of window `output` along `axis` that lies within the image: first and last + 1 row or column.
     pub(super) fn within(&self, axis: usize, output: usize) -> std::ops::Range<usize> {
         let first = output * self.stride[axis];

@@ -15,11 +15,15 @@
 //! dW [KH·(KW·C), F] = windowsᵀ [KH·(KW·C), OH·OW] · dy [OH·OW, F]
 //! dx [H·W, C]      = windows of dȳ [H·W, KH·(KW·F)] · W′ [KH·KW·F, C]
 //! ```
+//!
+//! Where much of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`].
 
 use std::ops::Range;
 
 use ndarray::{Array2, Array3, ArrayView2};
 use serde::{Deserialize, Serialize};
+
+mod scatter;
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
@@ -29,8 +33,9 @@ use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
-use crate::engine::segment::{Batch, tiles_of};
+use crate::engine::segment::{Batch, tiles_of_rows};
 use crate::engine::shape::Shape;
+use scatter::Scatter;
 
 /// Spec of a convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,8 +71,30 @@ impl LayerKind for Conv2d {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, Above::Anything)
+    }
+}
+
+/// What is above a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Above {
+    Anything,
+    /// A layer that lets through only some of the gradients.
+    Selective,
+}
+
+impl Conv2d {
+    /// The layer for inputs of this form, below a layer that hands down many zeros.
+    ///
+    /// # Errors
+    /// As any layer's.
+    pub(in crate::engine) fn below_zeros(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, Above::Selective)
+    }
+
+    fn layer(&self, input: &Form, above: Above) -> Result<Box<dyn Layer>, LayerError> {
         let window = Window::new(input, self.kernel, self.stride, self.padding)?;
-        let layer = Conv2dLayer::new(window, self.filters, self.init.clone());
+        let layer = Conv2dLayer::new(window, self.filters, self.init.clone(), above);
         layer
             .ok_or_else(|| LayerError::at("filters", "more weights or outputs than can be counted"))
             .map(|l| Box::new(l) as _)
@@ -80,11 +107,18 @@ struct Conv2dLayer {
     filters: usize,
     /// Values of `W`.
     weights: usize,
+    /// How `dx` is scattered, if it is.
+    scatter: Option<Scatter>,
+    /// Whether `dW` is gathered in the same way.
+    sparse: bool,
     memory: Memory,
     flops: usize,
     output: Form,
     parameters: [Parameter; 2],
 }
+
+/// The least share of a slot that must count for a scatter to pay.
+const WORTH: f64 = 0.75;
 
 /// Values of one channel of the stretched and padded `dy` that `dx` is worked out from, `[H + KH − 1, W + KW − 1]`.
 fn stretched(window: &Window) -> [usize; 2] {
@@ -93,7 +127,7 @@ fn stretched(window: &Window) -> [usize; 2] {
 
 impl Conv2dLayer {
     /// `None` where a size overflows.
-    fn new(window: Window, filters: usize, init: Option<Init>) -> Option<Self> {
+    fn new(window: Window, filters: usize, init: Option<Init>, above: Above) -> Option<Self> {
         let ([channels, _, _], [kh, kw], [oh, ow]) = (window.image, window.kernel, window.output);
         let of_filter = channels.checked_mul(kh)?.checked_mul(kw)?;
         let weights = of_filter.checked_mul(filters)?;
@@ -102,15 +136,24 @@ impl Conv2dLayer {
         let role = Role::Weight { fan_in: of_filter, fan_out: filters.checked_mul(kh)?.checked_mul(kw)? };
         let storage = Storage::Permuted { axes: vec![filters, channels, kh, kw], order: vec![2, 3, 1, 0] };
         let w = Parameter::of("W", Shape::new(&[filters, channels, kh, kw]), role);
+        let scatter = Scatter::new(window, filters).filter(|scatter| scatter.share() >= WORTH);
+        let sparse = above == Above::Selective && scatter.is_some();
+        let scatter = scatter.filter(|_| sparse || window.stride != [1, 1]);
+        let listed = scatter.as_ref().map_or(Some(0), Scatter::scratch)?;
+        let of_scatter = scatter.as_ref().map(Scatter::weights);
+        let partial = of_scatter.filter(|_| sparse).unwrap_or(weights);
         Some(Self {
             window,
             filters,
             weights,
             memory: Memory {
-                prepared: weights,
-                scratch: padded.max(area(stretched(&window), filters)?),
-                partial: weights.checked_add(filters)?,
+                prepared: of_scatter.unwrap_or(weights),
+                can_do_without: false,
+                scratch: padded.max(area(stretched(&window), filters)?).max(listed),
+                partial: partial.checked_add(filters)?,
             },
+            scatter,
+            sparse,
             flops: area([oh, ow], weights)?.checked_mul(2)?,
             output: Form::image([filters, oh, ow]),
             parameters: [Parameter { storage, init, ..w }, Parameter::biases(filters)],
@@ -122,23 +165,19 @@ impl Conv2dLayer {
         (self.window.image.iter().product(), self.window.output.iter().product::<usize>() * self.filters)
     }
 
+    /// How `dW` is gathered from listed values, if it is.
+    fn gathered(&self) -> Option<&Scatter> {
+        self.scatter.as_ref().filter(|_| self.sparse)
+    }
+
     /// The input with its padding: itself where there is none.
     fn padded<'a>(&self, x: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
         if self.window.is_unpadded() {
             return x;
         }
-        let [channels, _, width] = self.window.image;
-        let ([_, padded_width], [top, left]) = (self.window.padded(), self.window.before);
-        let (row, padded_row) = (width * channels, padded_width * channels);
-        let padded = &mut scratch[..self.window.padded()[0] * padded_row];
-        let height = self.window.image[1];
-        padded[..top * padded_row].fill(0.0);
-        padded[(top + height) * padded_row..].fill(0.0);
-        for (from, to) in x.chunks_exact(row).zip(padded[top * padded_row..].chunks_exact_mut(padded_row)) {
-            to[..left * channels].fill(0.0);
-            to[left * channels..][..row].copy_from_slice(from);
-            to[left * channels + row..].fill(0.0);
-        }
+        let [height, width] = self.window.padded();
+        let padded = &mut scratch[..height * width * self.window.image[0]];
+        self.window.pad(x, padded);
         padded
     }
 
@@ -193,8 +232,11 @@ impl Layer for Conv2dLayer {
         self.memory
     }
 
-    /// The kernel turned by 180°, with channels and filters exchanged: `[KH, KW, F, C]`.
+    /// The kernel turned by 180°, with channels and filters exchanged: `[KH, KW, F, C]`; or filter by filter, to be scattered.
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
+        if let Some(scatter) = &self.scatter {
+            return scatter.prepare(&parameters[..self.weights], prepared);
+        }
         let (f, c) = (self.filters, self.window.image[0]);
         let turned = prepared.chunks_exact_mut(f * c).rev();
         for (from, to) in parameters[..self.weights].chunks_exact(c * f).zip(turned) {
@@ -217,9 +259,15 @@ impl Layer for Conv2dLayer {
 
     fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
         let ([c, height, width], [kh, kw], f) = (self.window.image, self.window.kernel, self.filters);
+        let (inputs, outputs) = self.widths();
+        if let Some(scatter) = &self.scatter {
+            for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
+                scatter.backward(at.prepared, scratch, dy, dx);
+            }
+            return;
+        }
         let w = View::rows(at.prepared, self.weights / c, c, c);
         let pitch = stretched(&self.window)[1] * f;
-        let (inputs, outputs) = self.widths();
         for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
             let windows = Grid {
                 data: self.stretch(dy, scratch),
@@ -233,9 +281,14 @@ impl Layer for Conv2dLayer {
     }
 
     fn accumulate(&self, scratch: &mut [f32], x: &[f32], dy: &[f32], partial: &mut [f32]) {
-        let (dw, db) = partial.split_at_mut(self.weights);
+        let (dw, db) = partial.split_at_mut(partial.len() - self.filters);
         let (inputs, outputs) = self.widths();
         for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
+            add_rows(dy, db);
+            if let Some(scatter) = self.gathered() {
+                scatter.accumulate(scratch, x, dy, dw);
+                continue;
+            }
             let windows = self.windows(self.padded(x, scratch));
             // The transpose of the windows.
             let windows = Grid {
@@ -247,16 +300,22 @@ impl Layer for Conv2dLayer {
             };
             let pixels = outputs / self.filters;
             grid_matmul(Into::Add, dw, windows, View::rows(dy, pixels, self.filters, self.filters));
-            add_rows(dy, db);
         }
     }
 
     fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
-        batch.sum_partials(range, gradient);
+        match self.gathered() {
+            None => batch.sum_partials(range, gradient),
+            Some(scatter) if range.start < self.weights => {
+                scatter.sum(batch.partials(), range.start / self.filters, gradient);
+            }
+            Some(scatter) => batch.sum_partials(scatter.weights()..scatter.weights() + self.filters, gradient),
+        }
     }
 
+    /// Blocks of whole rows of `W` `[KH·KW·C, F]`, then `b`.
     fn gradient_tiles(&self) -> Vec<Range<usize>> {
-        let mut tiles = tiles_of(0..self.weights);
+        let mut tiles = tiles_of_rows(self.weights / self.filters, self.filters);
         tiles.push(self.weights..self.weights + self.filters);
         tiles
     }
@@ -286,6 +345,7 @@ impl Layer for Conv2dLayer {
 #[cfg(test)]
 mod tests {
     use super::super::LayerSpec;
+    use super::super::max_pool2d::MaxPool2d;
     use super::super::window::Named;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
@@ -315,6 +375,24 @@ mod tests {
             let shape = Shape::new(&[image.0, image.1, image.2]);
             assert_forward_agrees(&network, &shape, n, seed);
             assert_gradients_agree(&network, &shape, n, seed);
+        }
+
+        /// Below a layer that hands down zeros the gradients are gathered from what is left.
+        #[test]
+        fn gradients_below_zeros_agree_with_finite_differences(
+            channels in 5usize..18, side in 4usize..7, filters in 1usize..20, kernel in 1usize..4, stride in 1usize..3,
+            padding in padding(), n in 1usize..3, seed: u64,
+        ) {
+            let conv = Conv2d {
+                filters,
+                kernel: Pair::Square(kernel),
+                stride: Pair::Square(stride),
+                padding,
+                init: None,
+            };
+            let pool = MaxPool2d { kernel: Pair::Square(1), stride: None, padding: Padding::Sizes(Pair::Square(0)) };
+            let network = [LayerSpec::Conv2d(conv), LayerSpec::MaxPool2d(pool)];
+            assert_gradients_agree(&network, &Shape::new(&[channels, side, side]), n, seed);
         }
     }
 
