@@ -34,15 +34,19 @@ const FINE_SHARDS: usize = 16;
 const SLICE_VALUES: usize = 1 << 14;
 /// Parameters of a piece of gradient work.
 const TILE: usize = 1 << 13;
+/// A layer's parameters are cut into so many pieces at least, for threads to share them evenly, if these are not too small.
+const FEWEST_TILES: usize = 8;
+const SMALLEST_TILE: usize = 1 << 10;
 
 /// A range of parameters, cut into pieces of gradient work.
 pub(super) fn tiles_of(range: Range<usize>) -> Vec<Range<usize>> {
     range.clone().step_by(TILE).map(|first| first..(first + TILE).min(range.end)).collect()
 }
 
-/// `rows` rows of `width` parameters, cut into pieces of gradient work of whole rows.
+/// `rows` rows of `width` parameters, cut into pieces of gradient work of whole rows, all of about the same size.
 pub(super) fn tiles_of_rows(rows: usize, width: usize) -> Vec<Range<usize>> {
-    let some = (TILE / width).clamp(1, rows);
+    let pieces = (rows * width).div_ceil(TILE).max(FEWEST_TILES.min(rows * width / SMALLEST_TILE));
+    let some = rows.div_ceil(pieces.clamp(1, rows));
     (0..rows).step_by(some).map(|first| first * width..(first + some).min(rows) * width).collect()
 }
 
