@@ -60,54 +60,76 @@ impl Places {
         let (values, rest) = memory.split_at_mut(count * room);
         let (places, rest) = rest.split_at_mut(count * room);
         let lengths = &mut rest[..count];
-        let lists = values.chunks_exact_mut(room).zip(places.chunks_exact_mut(room)).zip(&mut *lengths);
-        for (((values, places), length), dense) in lists.zip(dense.chunks_exact(self.all.len())) {
-            let listed = match path {
-                // SAFETY: the path is given out only where the processor has AVX-512F; there is a value for each place,
-                // and room for as many, rounded up to whole vectors.
-                #[cfg(target_arch = "x86_64")]
-                Path::Avx512 => unsafe { compress(dense, &self.all, values.as_mut_ptr(), places.as_mut_ptr()) },
-                _ => {
-                    let mut listed = 0;
-                    for (&value, &place) in dense.iter().zip(&self.all) {
-                        values[listed] = value;
-                        places[listed] = f32::from_bits(place);
-                        listed += usize::from(value != 0.0);
-                    }
-                    listed
-                }
-            };
-            *length = f32::from_bits(u32::try_from(listed).expect("no longer than the places"));
+        let mut lists = Filling { places: &self.all, dense, room, values, found: places, lengths: &mut *lengths };
+        match path {
+            // SAFETY: the path is given out only where the processor has AVX-512F.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => unsafe { lists.avx512() },
+            _ => lists.portable(),
         }
         Lists { values, places, lengths, room, most: self.most }
     }
 }
 
-/// Writes the values that are not zero, and their places, to the front; returns how many.
-///
-/// # Safety
-/// The processor must have AVX-512F; `places` must be as many as `dense`, and both targets good for as many, rounded up to
-/// whole vectors.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn compress(dense: &[f32], places: &[u32], values_to: *mut f32, places_to: *mut f32) -> usize {
-    use std::arch::x86_64::*;
-    let mut count = 0;
-    for at in (0..dense.len()).step_by(SLOT) {
-        let part: __mmask16 = if dense.len() - at >= SLOT { !0 } else { (1 << (dense.len() - at)) - 1 };
-        // SAFETY: the part's values lie within both slices; no more values than have been read are written before `count`,
-        // so a whole vector there ends within the targets.
-        unsafe {
-            let values = _mm512_maskz_loadu_ps(part, dense.as_ptr().add(at));
-            let places = _mm512_maskz_loadu_epi32(part, places.as_ptr().add(at).cast());
-            // Unordered: what is not a number counts.
-            let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
-            _mm512_storeu_ps(values_to.add(count), _mm512_maskz_compress_ps(nonzero, values));
-            _mm512_storeu_epi32(places_to.add(count).cast(), _mm512_maskz_compress_epi32(nonzero, places));
-            count += nonzero.count_ones() as usize;
+/// Lists that are being filled: each has `room` values, and as many places, of which the first are taken.
+struct Filling<'a> {
+    places: &'a [u32],
+    dense: &'a [f32],
+    room: usize,
+    values: &'a mut [f32],
+    found: &'a mut [f32],
+    lengths: &'a mut [f32],
+}
+
+impl Filling<'_> {
+    /// Row by row of the dense values: those, and the list they go to.
+    #[inline(always)]
+    fn each(&mut self, mut fill: impl FnMut(&[u32], &[f32], &mut [f32], &mut [f32]) -> u32) {
+        let lists = self.values.chunks_exact_mut(self.room).zip(self.found.chunks_exact_mut(self.room));
+        let rows = self.dense.chunks_exact(self.places.len()).zip(&mut *self.lengths);
+        for ((values, found), (dense, length)) in lists.zip(rows) {
+            *length = f32::from_bits(fill(self.places, dense, values, found));
         }
     }
-    count
+
+    fn portable(&mut self) {
+        self.each(|places, dense, values, found| {
+            let mut count = 0;
+            for (&value, &place) in dense.iter().zip(places) {
+                values[count as usize] = value;
+                found[count as usize] = f32::from_bits(place);
+                count += u32::from(value != 0.0);
+            }
+            count
+        });
+    }
+
+    /// # Safety
+    /// The processor must have AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn avx512(&mut self) {
+        use std::arch::x86_64::*;
+        self.each(|places, dense, values, found| {
+            let (values, found) = (values.as_mut_ptr(), found.as_mut_ptr());
+            let mut count = 0;
+            for at in (0..dense.len()).step_by(SLOT) {
+                let part: __mmask16 = if dense.len() - at >= SLOT { !0 } else { (1 << (dense.len() - at)) - 1 };
+                // SAFETY: the part's values lie within both slices, for there is a place for each value; no more than have
+                // been read are written before `count`, so a whole vector there ends within the list's room.
+                unsafe {
+                    let dense = _mm512_maskz_loadu_ps(part, dense.as_ptr().add(at));
+                    let places = _mm512_maskz_loadu_epi32(part, places.as_ptr().add(at).cast());
+                    // Unordered: what is not a number counts.
+                    let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(dense, _mm512_setzero_ps());
+                    _mm512_storeu_ps(values.add(count), _mm512_maskz_compress_ps(nonzero, dense));
+                    _mm512_storeu_epi32(found.add(count).cast(), _mm512_maskz_compress_epi32(nonzero, places));
+                    count += nonzero.count_ones() as usize;
+                }
+            }
+            count as u32
+        });
+    }
 }
 
 /// Lists of values that are not zero, and of the places of the rows they multiply.
@@ -153,9 +175,12 @@ impl Rows {
     /// first row, first slot, rows, slots.
     fn blocks(self, registers: usize, listed: usize) -> impl Iterator<Item = [usize; 4]> {
         let most = (CACHE / listed.max(1)).clamp(FEWEST.min(registers), registers);
-        let wide = self.slots.div_ceil(self.slots.div_ceil(MOST_WIDE.min(most)));
-        let high = (most / wide).clamp(1, MOST_HIGH);
-        let high = self.count.div_ceil(self.count.div_ceil(high));
+        let blocks = (1..=MOST_HIGH.min(most)).map(|high| {
+            let down = self.count.div_ceil(high);
+            let across = self.slots.div_ceil((most / high).min(MOST_WIDE));
+            (down * across, self.count.div_ceil(down), self.slots.div_ceil(across))
+        });
+        let (_, high, wide) = blocks.min_by_key(|(blocks, ..)| *blocks).expect("one row at least");
         (0..self.count).step_by(high).flat_map(move |row| {
             let slots = (0..self.slots).step_by(wide);
             slots.map(move |slot| [row, slot, high.min(self.count - row), wide.min(self.slots - slot)])

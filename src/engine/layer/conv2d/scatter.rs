@@ -10,6 +10,7 @@
 use super::super::window::Window;
 use crate::engine::gemm::sparse::{Lists, Places, Rows, SLOT, add_multiples};
 use crate::engine::gemm::transpose;
+use crate::engine::processor::add_rows;
 
 /// How the windows of a convolution lie.
 #[derive(Debug)]
@@ -131,22 +132,23 @@ impl Scatter {
 
     /// Writes the sum of partial gradients for rows `first..` of `W` `[KH·KW·C, F]`.
     pub(super) fn sum<'a>(&self, partials: impl Iterator<Item = &'a [f32]> + Clone, first: usize, sum: &mut [f32]) {
+        /// Rows that are summed at once: of a filter they lie side by side.
+        const SIDE: usize = 128;
         let (row, slots) = (self.window.kernel[1] * self.window.image[0], self.rows.slots * SLOT);
         let rows = sum.len() / self.filters;
         let mut done = 0;
         while done < rows {
             let (u, at) = ((first + done) / row, (first + done) % row);
-            let some = SLOT.min(row - at).min(rows - done);
+            let some = SIDE.min(row - at).min(rows - done);
+            let sum = &mut sum[done * self.filters..][..some * self.filters];
             for filter in 0..self.filters {
                 let place = filter * self.of_filter() + u * slots + at;
-                let mut total = [0.0; SLOT];
+                let mut total = [0.0; SIDE];
                 for partial in partials.clone() {
-                    for (total, value) in total.iter_mut().zip(&partial[place..place + some]) {
-                        *total += value;
-                    }
+                    add_rows(&partial[place..place + some], &mut total[..some]);
                 }
-                for (k, total) in total.iter().enumerate().take(some) {
-                    sum[(done + k) * self.filters + filter] = *total;
+                for (to, total) in sum[filter..].iter_mut().step_by(self.filters).zip(total) {
+                    *to = total;
                 }
             }
             done += some;
