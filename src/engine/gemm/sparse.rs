@@ -195,53 +195,56 @@ const MOST_WIDE: usize = 12;
 const CACHE: usize = 640;
 const FEWEST: usize = 8;
 
-/// For each list, `into[target..] += Σ value · from[place..]` over a window: `from` and `into` are given with the distance
-/// of their rows, `targets` with one target a list.
-///
-/// # Panics
-/// If the window reaches beyond either, or is empty.
-pub fn add_multiples(
-    rows: Rows,
-    lists: &Lists<'_>,
-    from: (&[f32], usize),
-    into: (&mut [f32], usize),
-    targets: &Places,
-) {
-    add_multiples_on(Path::chosen(), rows, lists, from, into, targets);
+/// For each list, `into[target..] += Σ value · from[place..]` over a window.
+#[derive(Debug)]
+pub struct AddMultiples<'a> {
+    /// The window.
+    pub rows: Rows,
+    /// What is added up.
+    pub lists: Lists<'a>,
+    /// What is multiplied.
+    pub from: &'a [f32],
+    /// Distance of its rows.
+    pub from_pitch: usize,
+    /// The sums.
+    pub into: &'a mut [f32],
+    /// Distance of their rows.
+    pub into_pitch: usize,
+    /// Where the sums of each list begin.
+    pub targets: &'a Places,
 }
 
-fn add_multiples_on(
-    path: Path,
-    rows: Rows,
-    lists: &Lists<'_>,
-    from: (&[f32], usize),
-    into: (&mut [f32], usize),
-    targets: &Places,
-) {
-    assert!(rows.count > 0 && rows.slots > 0, "an empty window");
-    assert!(lists.lengths.len() <= targets.all.len(), "a target for each list");
-    assert!(targets.most + rows.reach(into.1) <= into.0.len(), "the window reaches beyond its sums");
-    assert!(lists.most + rows.reach(from.1) <= from.0.len(), "the window reaches beyond the rows");
-    let overlap = from.0.len() < lists.room * rows.count * rows.slots * SLOT / 2;
-    let sum = Sums {
-        lists: *lists,
-        listed: if overlap { 0 } else { lists.room },
-        targets: &targets.all,
-        from: from.0.as_ptr(),
-        from_pitch: from.1,
-        into: into.0.as_mut_ptr(),
-        into_pitch: into.1,
-    };
-    // SAFETY: the asserts have checked that the window lies within `into` at every target, and within `from` at every place
-    // of a list, of which none lies beyond `most`; `into` is borrowed mutably, so it does not overlap `from`; `Path` only
-    // gives out what the processor has.
-    unsafe {
-        match path {
-            Path::Portable => blocks::<Portable>(rows, &sum),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => avx2(rows, &sum),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => avx512(rows, &sum),
+impl AddMultiples<'_> {
+    /// Adds.
+    ///
+    /// # Panics
+    /// If the window is empty or reaches beyond either side, or a list has no target.
+    pub fn run(self) {
+        self.run_on(Path::chosen());
+    }
+
+    fn run_on(self, path: Path) {
+        let Self { rows, lists, from, from_pitch, into, into_pitch, targets } = self;
+        assert!(rows.count > 0 && rows.slots > 0, "an empty window");
+        assert!(lists.lengths.len() <= targets.all.len(), "a target for each list");
+        assert!(targets.most + rows.reach(into_pitch) <= into.len(), "the window reaches beyond its sums");
+        assert!(lists.most + rows.reach(from_pitch) <= from.len(), "the window reaches beyond the rows");
+        let overlap = from.len() < lists.room * rows.count * rows.slots * SLOT / 2;
+        let listed = if overlap { 0 } else { lists.room };
+        let targets = &targets.all;
+        let sums =
+            Sums { lists, listed, targets, from: from.as_ptr(), from_pitch, into: into.as_mut_ptr(), into_pitch };
+        // SAFETY: the asserts have checked that the window lies within `into` at every target, and within `from` at every
+        // place of a list, of which none lies beyond `most`; `into` is borrowed mutably, so it does not overlap `from`;
+        // `Path` only gives out what the processor has.
+        unsafe {
+            match path {
+                Path::Portable => blocks::<Portable>(rows, &sums),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx2 => avx2(rows, &sums),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx512 => avx512(rows, &sums),
+            }
         }
     }
 }
@@ -374,16 +377,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
         fn sums_agree_with_the_formula_on_every_path(
-            lists in 1usize..6, len in 1usize..80, count in 1usize..8, slots in 1usize..20, spare in 0usize..9,
+            number in 1usize..6, len in 1usize..80, count in 1usize..8, slots in 1usize..20, spare in 0usize..9,
             step in 0usize..40, zeros in 0f64..1.0,
         ) {
             let rows = Rows { count, slots };
             let (from_pitch, into_pitch) = (slots * SLOT + spare, slots * SLOT + 2 * spare);
             let places = Places::new((0..len).map(|i| i * step)).expect("near");
-            let targets = Places::new((0..lists).map(|i| i * (count * into_pitch))).expect("near");
-            let dense = sparse(lists * len, zeros);
+            let targets = Places::new((0..number).map(|i| i * (count * into_pitch))).expect("near");
+            let dense = sparse(number * len, zeros);
             let from = random((len - 1) * step + rows.reach(from_pitch), 0);
-            let start = random((lists - 1) * count * into_pitch + rows.reach(into_pitch), 1);
+            let start = random((number - 1) * count * into_pitch + rows.reach(into_pitch), 1);
             let mut expected: Vec<f64> = start.iter().map(|value| f64::from(*value)).collect();
             for (l, dense) in dense.chunks(len).enumerate() {
                 for (i, value) in dense.iter().enumerate() {
@@ -394,10 +397,11 @@ mod tests {
                 }
             }
             for path in Path::available() {
-                let mut memory = vec![f32::NAN; places.memory(lists).expect("small")];
-                let listed = places.lists_on(path, &dense, &mut memory);
+                let mut memory = vec![f32::NAN; places.memory(number).expect("small")];
+                let lists = places.lists_on(path, &dense, &mut memory);
                 let mut into = start.clone();
-                add_multiples_on(path, rows, &listed, (&from, from_pitch), (&mut into, into_pitch), &targets);
+                let (from, into, targets) = (&from, &mut into[..], &targets);
+                AddMultiples { rows, lists, from, from_pitch, into, into_pitch, targets }.run_on(path);
                 for (value, expected) in into.iter().zip(&expected) {
                     prop_assert!((f64::from(*value) - expected).abs() < 1e-4, "{path:?}");
                 }
@@ -430,6 +434,7 @@ mod tests {
         let mut memory = vec![0.0; places.memory(1).expect("small")];
         let lists = places.lists(&[1.0], &mut memory);
         let rows = Rows { count: 1, slots: 1 };
-        add_multiples(rows, &lists, (&[0.0; SLOT], SLOT), (&mut [0.0; SLOT], SLOT), &targets);
+        let (from, into, targets) = (&[0.0; SLOT], &mut [0.0; SLOT], &targets);
+        AddMultiples { rows, lists, from, from_pitch: SLOT, into, into_pitch: SLOT, targets }.run();
     }
 }

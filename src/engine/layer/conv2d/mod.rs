@@ -307,7 +307,7 @@ impl Layer for Conv2dLayer {
         match self.gathered() {
             None => batch.sum_partials(range, gradient),
             Some(scatter) if range.start < self.weights => {
-                scatter.sum(batch.partials(), range.start / self.filters, gradient);
+                scatter.sum(&batch.partials(), range.start / self.filters, gradient);
             }
             Some(scatter) => batch.sum_partials(scatter.weights()..scatter.weights() + self.filters, gradient),
         }

@@ -8,7 +8,7 @@
 //! with zeros; in an image, what follows is looked at, but never changed or counted.
 
 use super::super::window::Window;
-use crate::engine::gemm::sparse::{Lists, Places, Rows, SLOT, add_multiples};
+use crate::engine::gemm::sparse::{AddMultiples, Places, Rows, SLOT};
 use crate::engine::gemm::transpose;
 use crate::engine::processor::add_rows;
 
@@ -113,8 +113,16 @@ impl Scatter {
         let [padded, lists] = parts(scratch, [self.padded(), lists_len / SLOT * SLOT]);
         padded.fill(0.0);
         let lists = self.of_filters.lists(dy, lists);
-        let from = (prepared, self.rows.slots * SLOT);
-        add_multiples(self.rows, &lists, from, (&mut *padded, self.pitch()), &self.pixels);
+        AddMultiples {
+            rows: self.rows,
+            lists,
+            from: prepared,
+            from_pitch: self.rows.slots * SLOT,
+            into: padded,
+            into_pitch: self.pitch(),
+            targets: &self.pixels,
+        }
+        .run();
         self.window.cut_out(padded, dx);
     }
 
@@ -126,12 +134,20 @@ impl Scatter {
         let [padded, turned, lists] = parts(scratch, [lens[0], lens[1], lists_len]);
         self.window.pad(x, padded);
         transpose(dy, self.filters, turned);
-        let lists: Lists<'_> = self.pixels.lists(turned, lists);
-        add_multiples(self.rows, &lists, (padded, self.pitch()), (dw, self.rows.slots * SLOT), &self.of_filters);
+        AddMultiples {
+            rows: self.rows,
+            lists: self.pixels.lists(turned, lists),
+            from: padded,
+            from_pitch: self.pitch(),
+            into: dw,
+            into_pitch: self.rows.slots * SLOT,
+            targets: &self.of_filters,
+        }
+        .run();
     }
 
     /// Writes the sum of partial gradients for rows `first..` of `W` `[KH·KW·C, F]`.
-    pub(super) fn sum<'a>(&self, partials: impl Iterator<Item = &'a [f32]> + Clone, first: usize, sum: &mut [f32]) {
+    pub(super) fn sum<'a>(&self, partials: &(impl Iterator<Item = &'a [f32]> + Clone), first: usize, sum: &mut [f32]) {
         /// Rows that are summed at once: of a filter they lie side by side.
         const SIDE: usize = 128;
         let (row, slots) = (self.window.kernel[1] * self.window.image[0], self.rows.slots * SLOT);
