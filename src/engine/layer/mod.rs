@@ -111,8 +111,11 @@ pub trait Collective: Sync {
     /// Numbers of a shard's measure.
     fn measure_len(&self) -> usize;
 
-    /// Measures the rows of a shard.
-    fn measure(&self, x: &[f32], measure: &mut [f64]);
+    /// Numbers of a combined measure.
+    fn whole_len(&self) -> usize;
+
+    /// Adds rows of a shard to its measure, which has `seen` rows already; 0 at first.
+    fn measure(&self, x: &[f32], seen: usize, measure: &mut [f64]);
 
     /// Combines the measures of all shards, given with their number of rows, in index order.
     fn combine(&self, shards: &mut dyn Iterator<Item = (usize, &[f64])>, whole: &mut [f64]);
@@ -121,7 +124,7 @@ pub trait Collective: Sync {
     fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]);
 
     /// Adds, to `sums`, what the gradients will need of some rows.
-    fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
+    fn measure_backward(&self, parameters: &[f32], whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
 
     /// From `dy`, `dx` for some rows of a batch of `rows` rows whose measures are known.
     fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]);
