@@ -123,6 +123,11 @@ pub trait Collective: Sync {
     /// `y = f(x)` for some rows of a batch whose measure is known.
     fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]);
 
+    /// The same before a ReLU that the layer has taken in: what it would give without.
+    fn forward_plain(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
+        self.forward(parameters, whole, x, y);
+    }
+
     /// Adds, to `sums`, what the gradients will need of some rows.
     fn measure_backward(&self, parameters: &[f32], whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
 

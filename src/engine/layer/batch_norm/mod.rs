@@ -7,6 +7,9 @@
 //! one less ours). Predictions use the running statistics.
 //!
 //! Backward: `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ/√(σ² + ε) · (dy − dβ/m − x̂·dγ/m)`.
+//!
+//! A network works a batch normalisation and the ReLU after it out as one layer: `y = max(0, γ·x̂ + β)`, and `dy` is 0 where
+//! that is 0.
 
 mod loops;
 
@@ -59,6 +62,17 @@ impl LayerKind for BatchNorm {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, false)
+    }
+}
+
+impl BatchNorm {
+    /// The layer together with a ReLU after it.
+    pub(in crate::engine) fn rectified(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, true)
+    }
+
+    fn layer(&self, input: &Form, rectified: bool) -> Result<Box<dyn Layer>, LayerError> {
         let (channels, storage) = match (input.as_image(), input.shape().axes()) {
             (Some([channels, ..]), _) => (channels, Storage::Plain),
             (None, &[channels]) => (channels, Storage::following(input, 1)),
@@ -73,6 +87,7 @@ impl LayerKind for BatchNorm {
         Ok(Box::new(BatchNormLayer {
             channels,
             epsilon: self.epsilon,
+            rectified,
             form: input.clone(),
             parameters: [
                 parameter("gamma", Role::Scale),
@@ -88,6 +103,8 @@ impl LayerKind for BatchNorm {
 struct BatchNormLayer {
     channels: usize,
     epsilon: f64,
+    /// Whether a ReLU comes after it.
+    rectified: bool,
     form: Form,
     parameters: [Parameter; 4],
 }
@@ -113,7 +130,11 @@ impl BatchNormLayer {
     }
 
     fn normalise(&self, affinity: Affinity<'_>, x: &[f32], y: &mut [f32]) {
-        wide(Normalise::<false> { affinity, x, y });
+        if self.rectified {
+            wide(Normalise::<true> { affinity, x, y });
+        } else {
+            wide(Normalise::<false> { affinity, x, y });
+        }
     }
 }
 
@@ -141,12 +162,13 @@ impl Layer for BatchNormLayer {
     }
 
     /// With the running statistics, which are constants.
-    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
+        let Backward { y, dy, dx, .. } = pass;
         let (gamma, variance) = (self.part(at.parameters, 0), self.part(at.parameters, 3));
-        for (dx, dy) in dx.chunks_exact_mut(self.channels).zip(dy.chunks_exact(self.channels)) {
-            for (c, (dx, dy)) in dx.iter_mut().zip(dy).enumerate() {
-                *dx = (f64::from(*dy) * f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt()) as f32;
-            }
+        for (i, (dx, (y, dy))) in dx.iter_mut().zip(y.iter().zip(dy)).enumerate() {
+            let c = i % self.channels;
+            let slope = f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt();
+            *dx = if self.rectified && *y <= 0.0 { 0.0 } else { dy * slope as f32 };
         }
     }
 
@@ -184,6 +206,7 @@ impl Layer for BatchNormLayer {
             for ((_, i), y) in y.indexed_iter_mut() {
                 if i % self.channels == c {
                     *y = gamma[c] * (*y - mean) / (variance + self.epsilon).sqrt() + beta[c];
+                    *y = if self.rectified { y.max(0.0) } else { *y };
                 }
             }
         }
@@ -240,23 +263,36 @@ impl Collective for BatchNormLayer {
         self.normalise(self.of_batch(parameters, whole), x, y);
     }
 
+    fn forward_plain(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
+        wide(Normalise::<false> { affinity: self.of_batch(parameters, whole), x, y });
+    }
+
     fn measure_backward(&self, parameters: &[f32], whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]) {
         let affinity = self.of_batch(parameters, whole);
         let (shifts, scales) = sums.split_at_mut(self.channels);
-        wide(MeasureBackward::<false> { affinity, x, dy, shifts, scales });
+        if self.rectified {
+            wide(MeasureBackward::<true> { affinity, x, dy, shifts, scales });
+        } else {
+            wide(MeasureBackward::<false> { affinity, x, dy, shifts, scales });
+        }
     }
 
     fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         let affinity = self.of_batch(parameters, batch.whole);
         let (shifts, scales) = batch.sums.split_at(self.channels);
         let count = self.per_channel(batch.rows) as f64;
-        wide(Backprop::<false> { affinity, shifts, scales, count, x, dy, dx });
+        if self.rectified {
+            wide(Backprop::<true> { affinity, shifts, scales, count, x, dy, dx });
+        } else {
+            wide(Backprop::<false> { affinity, shifts, scales, count, x, dy, dx });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::LayerSpec;
+    use super::super::relu::Relu;
     use super::super::sigmoid::Sigmoid;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
@@ -275,6 +311,9 @@ mod tests {
             let shape = Shape::new(&[image.0, image.1, image.2]);
             assert_forward_agrees(&network, &shape, n, seed);
             assert_gradients_agree(&network, &shape, n, seed);
+            let rectified = [LayerSpec::BatchNorm(SPEC), LayerSpec::Relu(Relu {}), LayerSpec::Sigmoid(Sigmoid {})];
+            assert_forward_agrees(&rectified, &shape, n, seed);
+            assert_gradients_agree(&rectified, &shape, n, seed);
         }
     }
 
@@ -283,6 +322,7 @@ mod tests {
         let layer = BatchNormLayer {
             channels: 2,
             epsilon: 1e-5,
+            rectified: false,
             form: Form::planar(Shape::new(&[2])),
             parameters: std::array::from_fn(|_| Parameter::biases(2)),
         };
