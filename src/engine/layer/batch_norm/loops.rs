@@ -34,10 +34,12 @@ fn folded<const W: usize>(sums: [[f32; W]; ABREAST]) -> [f32; W] {
 /// Adds `x − center` to sums, or the squares.
 #[inline(always)]
 fn add_offs<const W: usize, const SQUARED: bool>(sum: &mut [f32; W], x: &[f32; W], center: &[f32; W]) {
+    let (x, mut total) = (*x, *sum);
     for lane in 0..W {
         let off = x[lane] - center[lane];
-        sum[lane] += if SQUARED { off * off } else { off };
+        total[lane] += if SQUARED { off * off } else { off };
     }
+    *sum = total;
 }
 
 /// Adds pixels to the mean of each channel and to the sum of its squared deviations.
@@ -240,8 +242,11 @@ impl<const RECTIFIED: bool> Task for MeasureBackward<'_, RECTIFIED> {
                 let (sum, product) = (folded(*sum), folded(*product));
                 let shifts = shifts[c..].first_chunk_mut::<W>().expect("a sum for each channel");
                 let scales = scales[c..].first_chunk_mut::<W>().expect("as many sums");
+                // One after the other, for the compiler to see two vectors.
                 for lane in 0..W {
                     shifts[lane] += f64::from(sum[lane]);
+                }
+                for lane in 0..W {
                     scales[lane] += f64::from(product[lane]) * table.inverse[lane];
                 }
             });
