@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::Role;
-use super::network::{Network, Shown};
+use super::network::{Network, Outputs, Shown};
 use super::shape::Shape;
 use super::step::Workspace;
 
@@ -119,7 +119,7 @@ pub(super) fn look(
     (step, epoch): (u64, u64),
 ) -> Diagnostics {
     let layers = network.shown().iter().enumerate().map(|(layer, shown)| {
-        let (values, dead_share) = activations(network, work, shown);
+        let (values, dead_share) = activations(network, work, before, shown);
         LayerLook {
             layer,
             name: shown.summary.name.clone(),
@@ -131,20 +131,31 @@ pub(super) fn look(
     Diagnostics { step, epoch, layers: layers.collect(), filters: filters(network, after) }
 }
 
-/// Some outputs of a layer, and the share of its places that are zero in all rows.
-fn activations(network: &Network, work: &Workspace, shown: &Shown) -> (Vec<f32>, f64) {
+/// Some outputs of a layer in a pass with these parameters, and the share of its places that are zero in all rows.
+fn activations(network: &Network, work: &Workspace, parameters: &[f32], shown: &Shown) -> (Vec<f32>, f64) {
     let width = network.width(shown.level);
-    let (mut values, mut alive) = (Vec::new(), vec![false; width]);
+    let (mut values, mut alive, mut outputs) = (Vec::new(), vec![false; width], Vec::new());
     for shard in work.level(shown.level) {
-        values.extend_from_slice(&shard[..shard.len().min(VALUES.saturating_sub(values.len()))]);
-        for row in shard.chunks_exact(width) {
+        outputs.clear();
+        outputs.extend_from_slice(shard);
+        match (shown.outputs, shown.node.and_then(|node| Some((node, network.layer(node).collective()?)))) {
+            (Outputs::Rectified, _) => outputs.iter_mut().for_each(|value| *value = value.max(0.0)),
+            (Outputs::Plain, Some((node, layer))) => {
+                layer.forward_plain(
+                    network.part(node, parameters),
+                    work.batch(node).known().whole,
+                    shard,
+                    &mut outputs,
+                );
+            }
+            _ => {}
+        }
+        values.extend_from_slice(&outputs[..outputs.len().min(VALUES.saturating_sub(values.len()))]);
+        for row in outputs.chunks_exact(width) {
             for (alive, value) in alive.iter_mut().zip(row) {
-                *alive |= if shown.rectified { *value > 0.0 } else { *value != 0.0 };
+                *alive |= *value != 0.0;
             }
         }
-    }
-    if shown.rectified {
-        values.iter_mut().for_each(|value| *value = value.max(0.0));
     }
     let dead = alive.iter().filter(|alive| !**alive).count();
     (values, dead as f64 / width as f64)

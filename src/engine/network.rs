@@ -68,10 +68,21 @@ pub(super) struct Shown {
     pub(super) summary: LayerSummary,
     /// The level of its outputs: 0 is the network's input, then each layer's output.
     pub(super) level: usize,
-    /// Whether they still have to be rectified: for a ReLU that the pool after it has taken in.
-    pub(super) rectified: bool,
-    /// The layer that works it out, if it is not that pool.
+    /// What they are to that level.
+    pub(super) outputs: Outputs,
+    /// The layer that works it out, if it is not one that has taken it in.
     pub(super) node: Option<usize>,
+}
+
+/// What the outputs of a spec's layer are to the level where they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outputs {
+    /// The level's values.
+    Values,
+    /// The values rectified: of a ReLU that the pool after it has taken in.
+    Rectified,
+    /// What the layer would give without a ReLU that it has taken in; the level is its input.
+    Plain,
 }
 
 /// One named parameter tensor and its place in the flat buffer.
@@ -152,25 +163,29 @@ impl Network {
             {
                 network.push(None, Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
             }
-            if let (LayerSpec::Relu(_), Some(LayerSpec::MaxPool2d(_))) = (spec, specs.get(index + 1)) {
+            if let Some(outputs) = taken_in(specs, index) {
                 let summary =
                     LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters: 0 };
-                network.shown.push(Shown { summary, level: network.nodes.len(), rectified: true, node: None });
+                network.shown.push(Shown { summary, level: network.nodes.len(), outputs, node: None });
                 continue;
             }
-            let layer = match spec {
-                LayerSpec::MaxPool2d(pool) if network.shown.last().is_some_and(|shown| shown.rectified) => {
-                    pool.rectified(network.form())
+            let (layer, outputs) = match spec {
+                LayerSpec::MaxPool2d(pool) if index > 0 && taken_in(specs, index - 1) == Some(Outputs::Rectified) => {
+                    (pool.rectified(network.form()), Outputs::Values)
                 }
                 LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
-                    conv.below_zeros(network.form())
+                    (conv.below_zeros(network.form()), Outputs::Values)
                 }
-                _ => spec.build(network.form()),
+                LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
+                    (norm.rectified(network.form()), Outputs::Plain)
+                }
+                _ => (spec.build(network.form()), Outputs::Values),
             };
             network.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
             let (node, parameters) = (network.nodes.len() - 1, network.nodes.last().map_or(0, |node| node.range.len()));
             let summary = LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters };
-            network.shown.push(Shown { summary, level: node + 1, rectified: false, node: Some(node) });
+            let level = if outputs == Outputs::Plain { node } else { node + 1 };
+            network.shown.push(Shown { summary, level, outputs, node: Some(node) });
         }
         if let Some(image) = network.form().interleaved() {
             let planar = Reorder::planar(network.form(), image);
@@ -345,6 +360,17 @@ impl Network {
             let at = Reference { parameters: &parameters[node.range.clone()], pass, layer };
             node.layer.reference(&at, x.view())
         })
+    }
+}
+
+/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation before it; and what its
+/// outputs are then.
+fn taken_in(specs: &[LayerSpec], index: usize) -> Option<Outputs> {
+    let Some(LayerSpec::Relu(_)) = specs.get(index) else { return None };
+    match (index.checked_sub(1).map(|before| &specs[before]), specs.get(index + 1)) {
+        (_, Some(LayerSpec::MaxPool2d(_))) => Some(Outputs::Rectified),
+        (Some(LayerSpec::BatchNorm(_)), _) => Some(Outputs::Values),
+        _ => None,
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn block_mut<const W: usize>(values: &mut [f32], at: usize) -> &mut [
     values[at..].first_chunk_mut().expect("the caller has checked the length")
 }
 
-/// Adds every row of `rows` to `sum`, in order.
+/// Adds every row of `rows` to `sum`, in an order that their number and width alone decide.
 pub(super) fn add_rows(rows: &[f32], sum: &mut [f32]) {
     wide(AddRows { rows, sum });
 }
@@ -181,6 +181,8 @@ impl Task for AddRows<'_> {
     fn run(self) {
         /// Values of a row that make a plain loop worth its while.
         const LONG: usize = 256;
+        /// Rows that are summed side by side.
+        const ABREAST: usize = 4;
         let Self { rows, sum } = self;
         let width = sum.len();
         if width >= LONG {
@@ -192,14 +194,29 @@ impl Task for AddRows<'_> {
             return;
         }
         blocks!(width, |c, W| {
-            let sum = block_mut::<W>(sum, c);
-            let mut total = *sum;
-            for row in rows.chunks_exact(width) {
-                for (total, value) in total.iter_mut().zip(block::<W>(row, c)) {
-                    *total += value;
+            // Side by side, since an addition need not wait for the one before then.
+            let mut totals = [[0.0; W]; ABREAST];
+            let mut groups = rows.chunks_exact(ABREAST * width);
+            for group in &mut groups {
+                for (row, total) in totals.iter_mut().enumerate() {
+                    add(total, block(group, row * width + c));
                 }
             }
-            *sum = total;
+            for row in groups.remainder().chunks_exact(width) {
+                add(&mut totals[0], block(row, c));
+            }
+            let [mut first, second, mut third, fourth] = totals;
+            add(&mut first, &second);
+            add(&mut third, &fourth);
+            add(&mut first, &third);
+            add(block_mut::<W>(sum, c), &first);
         });
+    }
+}
+
+#[inline(always)]
+fn add<const W: usize>(sum: &mut [f32; W], values: &[f32; W]) {
+    for lane in 0..W {
+        sum[lane] += values[lane];
     }
 }

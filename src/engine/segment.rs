@@ -201,10 +201,10 @@ impl Layout {
         self.input_gradient
     }
 
-    /// The input of `rows` rows, and scratch: in a first segment with room for one more row.
-    pub(super) fn input<'a>(&self, shard: &'a mut [f32], rows: usize) -> (&'a mut [f32], &'a mut [f32]) {
+    /// The input of a slice, and scratch: in a first segment with room for one more row.
+    pub(super) fn input<'a>(&self, shard: &'a mut [f32], slice: &Range<usize>) -> (&'a mut [f32], &'a mut [f32]) {
         let (values, scratch) = shard.split_at_mut(self.scratch.start);
-        (&mut values[..rows * self.values[0].1], &mut scratch[..self.scratch.len()])
+        (&mut values[self.values_of(0, slice)], &mut scratch[..self.scratch.len()])
     }
 
     /// What layer `local` of the segment reads and writes on the way of a slice forward: `x`, `y` and scratch.
@@ -232,11 +232,18 @@ impl Layout {
         &shard[from..from + rows * width]
     }
 
-    /// The output of the last layer, and its gradient.
-    pub(super) fn output<'a>(&self, shard: &'a mut [f32], rows: usize) -> (&'a [f32], &'a mut [f32]) {
-        let (&(from, width), gradient) = (self.values.last().expect("x"), self.gradients.last().expect("dx"));
-        let (values, gradients) = shard.split_at_mut(gradient.offset);
-        (&values[from..from + rows * width], &mut gradients[..rows * width])
+    /// The output of the last layer for a slice.
+    pub(super) fn output_of<'a>(&self, shard: &'a [f32], slice: &Range<usize>) -> &'a [f32] {
+        &shard[self.values_of(self.values.len() - 1, slice)]
+    }
+
+    /// The same, and its gradient.
+    pub(super) fn output<'a>(&self, shard: &'a mut [f32], slice: &Range<usize>) -> (&'a [f32], &'a mut [f32]) {
+        let (last, gradient) = (self.values.len() - 1, self.gradients.last().expect("dx"));
+        let start = self.gradients_start();
+        let (values, gradients) = shard.split_at_mut(start);
+        let of_slice = gradient.of(slice, self.values[last].1);
+        (&values[self.values_of(last, slice)], &mut gradients[of_slice.start - start..of_slice.end - start])
     }
 
     /// What layer `local` of the segment reads and writes on the way of a slice back, with scratch.
@@ -303,10 +310,9 @@ impl Layout {
         self.pieces_of(arena, n, wanted, (self.gradients[0].offset, self.values[0].1))
     }
 
-    /// The gradient of the input in one shard.
-    pub(super) fn input_gradient<'a>(&self, shard: &'a [f32], rows: usize) -> &'a [f32] {
-        let from = self.gradients[0].offset;
-        &shard[from..from + rows * self.values[0].1]
+    /// The gradient of the input of a slice.
+    pub(super) fn input_gradient<'a>(&self, shard: &'a [f32], slice: &Range<usize>) -> &'a [f32] {
+        &shard[self.gradients[0].of(slice, self.values[0].1)]
     }
 
     /// Pieces of the rows `wanted`, each given with its place in `wanted`.

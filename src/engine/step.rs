@@ -71,10 +71,12 @@ impl Workspace {
     /// If a size overflows: [`workspace_bytes`] says so beforehand.
     pub(super) fn new(network: &Network, batch: usize, input_gradient: bool) -> Self {
         let layouts = layouts(network, batch, input_gradient).expect("the plan has checked the sizes");
-        let bridges: Vec<usize> =
-            layouts.iter().map(|layout| bridge_of(network, layout).map_or(0, |c| c.measure_len())).collect();
+        let bridges: Vec<[usize; 2]> = layouts
+            .iter()
+            .map(|layout| bridge_of(network, layout).map_or([0; 2], |c| [c.measure_len(), c.whole_len()]))
+            .collect();
         let shards = layouts.into_iter().enumerate().map(|(i, layout)| {
-            let (below, above) = (bridges[i], bridges.get(i + 1).copied().unwrap_or(0));
+            let ([below, whole], above) = (bridges[i], bridges.get(i + 1).map_or(0, |bridge| bridge[0]));
             let (shards, measure_len) = (layout.shards(batch), below.max(above).max(1));
             Shards {
                 arena: Aligned::zeros(layout.len * shards),
@@ -82,7 +84,7 @@ impl Workspace {
                 scores: vec![Score::default(); shards],
                 measures: vec![0.0; measure_len * shards],
                 measure_len,
-                whole: vec![0.0; below],
+                whole: vec![0.0; whole],
                 sums: vec![0.0; below],
                 layout,
             }
@@ -213,24 +215,28 @@ impl Step<'_> {
         let shards = shards.zip(labels.par_chunks_mut(layout.rows)).zip(&mut scores[..]).enumerate();
         shards.take(layout.shards(n)).for_each(|(i, (((shard, measure), labels), score))| {
             let rows = layout.rows_of(n, i);
-            let (x, spare) = layout.input(shard, rows.len());
-            match below {
-                None => samples.inputs(&indices[rows.clone()], x, spare),
-                Some(below) => self.enter(below, layout, whole, n, rows.clone(), x),
+            for slice in layout.slices(rows.len()) {
+                let of_batch = rows.start + slice.start..rows.start + slice.end;
+                let (x, spare) = layout.input(shard, &slice);
+                match below {
+                    None => samples.inputs(&indices[of_batch], x, spare),
+                    Some(below) => self.enter(below, layout, whole, n, of_batch, x),
+                }
+                self.forward_layers(layout, prepared, shard, rows.start, &slice);
+                if let Some(over) = over {
+                    let y = layout.output_of(shard, &slice);
+                    over.measure(y, slice.start, &mut measure[..over.measure_len()]);
+                }
             }
-            self.forward_layers(layout, prepared, shard, rows.clone());
             if above.is_none() {
                 let labels = &mut labels[..rows.len()];
                 samples.labels(&indices[rows.clone()], labels);
-                let (y, dy) = layout.output(shard, rows.len());
+                let (y, dy) = layout.output(shard, &(0..rows.len()));
                 *score = self.loss.score_and_gradient(y, labels, 1.0 / n as f32, dy);
-                self.backward_layers(layout, prepared, shard, rows.clone());
-                self.leave(below, layout, whole, (n, rows), shard, measure);
-            } else if let Some(over) = over {
-                over.measure(
-                    layout.level(shard, layout.segment.layers.len(), rows.len()),
-                    &mut measure[..over.measure_len()],
-                );
+                for slice in layout.slices(rows.len()) {
+                    self.backward_layers(layout, prepared, shard, rows.start, &slice);
+                    self.leave(below, layout, whole, (n, rows.start), &slice, shard, measure);
+                }
             }
         });
         if let (Some(over), Some(above)) = (over, above) {
@@ -256,21 +262,24 @@ impl Step<'_> {
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
         shards.take(layout.shards(n)).for_each(|(i, (shard, measure))| {
             let rows = layout.rows_of(n, i);
-            let (y, dy) = layout.output(shard, rows.len());
-            let width = y.len() / rows.len();
-            for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, rows.clone()) {
-                let part = part.start * width..part.end * width;
-                let (y, dy) = (&y[part.clone()], &mut dy[part]);
-                match (over, above.layout.segment.bridge) {
-                    (Some(over), Some(layer)) => {
-                        let known = Known { rows: n, whole: &above.whole, sums: &above.sums };
-                        over.backward(self.network.part(layer, self.parameters), known, y, upper_dy, dy);
+            for slice in layout.slices(rows.len()) {
+                let of_batch = rows.start + slice.start..rows.start + slice.end;
+                let (y, dy) = layout.output(shard, &slice);
+                let width = y.len() / slice.len();
+                for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, of_batch) {
+                    let part = part.start * width..part.end * width;
+                    let (y, dy) = (&y[part.clone()], &mut dy[part]);
+                    match (over, above.layout.segment.bridge) {
+                        (Some(over), Some(layer)) => {
+                            let known = Known { rows: n, whole: &above.whole, sums: &above.sums };
+                            over.backward(self.network.part(layer, self.parameters), known, y, upper_dy, dy);
+                        }
+                        _ => dy.copy_from_slice(upper_dy),
                     }
-                    _ => dy.copy_from_slice(upper_dy),
                 }
+                self.backward_layers(layout, prepared, shard, rows.start, &slice);
+                self.leave(below, layout, whole, (n, rows.start), &slice, shard, measure);
             }
-            self.backward_layers(layout, prepared, shard, rows.clone());
-            self.leave(below, layout, whole, (n, rows), shard, measure);
         });
         if s > 0 {
             self.sum(here, n);
@@ -291,22 +300,30 @@ impl Step<'_> {
         }
     }
 
-    /// Measures, for the layer below a segment, the gradients that come out of it.
+    /// Measures, for the layer below a segment, the gradients that come out of it for a slice of the shard whose first row
+    /// is given.
     fn leave(
         &self,
         below: Option<&Shards>,
         layout: &Layout,
         whole: &[f64],
-        (n, rows): (usize, Range<usize>),
+        (n, first): (usize, usize),
+        slice: &Range<usize>,
         shard: &[f32],
         measure: &mut [f64],
     ) {
-        let (Some(bridge), Some(below)) = (bridge_of(self.network, layout), below) else { return };
-        let dx = layout.input_gradient(shard, rows.len());
-        let (width, sums) = (dx.len() / rows.len(), &mut measure[..bridge.measure_len()]);
-        sums.fill(0.0);
-        for (part, x) in below.layout.outputs(&below.arena, n, rows) {
-            bridge.measure_backward(whole, x, &dx[part.start * width..part.end * width], sums);
+        let (Some(bridge), Some(layer), Some(below)) = (bridge_of(self.network, layout), layout.segment.bridge, below)
+        else {
+            return;
+        };
+        let dx = layout.input_gradient(shard, slice);
+        let (width, sums) = (dx.len() / slice.len(), &mut measure[..bridge.measure_len()]);
+        if slice.start == 0 {
+            sums.fill(0.0);
+        }
+        let parameters = self.network.part(layer, self.parameters);
+        for (part, x) in below.layout.outputs(&below.arena, n, first + slice.start..first + slice.end) {
+            bridge.measure_backward(parameters, whole, x, &dx[part.start * width..part.end * width], sums);
         }
     }
 
@@ -321,39 +338,48 @@ impl Step<'_> {
         }
     }
 
-    fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], rows: Range<usize>) {
-        for slice in layout.slices(rows.len()) {
-            for (local, layer) in layout.segment.layers.clone().enumerate() {
-                let first_row = rows.start + slice.start;
-                let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, first_row);
-                let (x, y, scratch) = layout.forward(shard, local, &slice);
-                self.network.layer(layer).forward(&at, scratch, x, y);
-            }
+    /// Takes a slice of the shard whose first row is `first` through the layers of its segment.
+    fn forward_layers(
+        &self,
+        layout: &Layout,
+        prepared: Prepared<'_>,
+        shard: &mut [f32],
+        first: usize,
+        slice: &Range<usize>,
+    ) {
+        for (local, layer) in layout.segment.layers.clone().enumerate() {
+            let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, first + slice.start);
+            let (x, y, scratch) = layout.forward(shard, local, slice);
+            self.network.layer(layer).forward(&at, scratch, x, y);
         }
     }
 
-    /// From the gradient of the segment's output down to the lowest layer that needs it.
-    fn backward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], rows: Range<usize>) {
-        let first = layout.segment.layers.start;
+    /// From the gradient of the segment's output, for a slice, down to the lowest layer that needs it.
+    fn backward_layers(
+        &self,
+        layout: &Layout,
+        prepared: Prepared<'_>,
+        shard: &mut [f32],
+        first: usize,
+        slice: &Range<usize>,
+    ) {
+        let lowest = layout.segment.layers.start;
         let learns = |index: usize| !self.network.layer(index).parameters().is_empty();
-        for slice in layout.slices(rows.len()) {
-            for (local, index) in layout.segment.layers.clone().enumerate().rev() {
-                let layer = self.network.layer(index);
-                if layer.memory().partial > 0 {
-                    let (x, dy, scratch, partial) = layout.accumulate(shard, local, &slice);
-                    if slice.start == 0 {
-                        partial.fill(0.0);
-                    }
-                    layer.accumulate(scratch, x, dy, partial);
+        for (local, index) in layout.segment.layers.clone().enumerate().rev() {
+            let layer = self.network.layer(index);
+            if layer.memory().partial > 0 {
+                let (x, dy, scratch, partial) = layout.accumulate(shard, local, slice);
+                if slice.start == 0 {
+                    partial.fill(0.0);
                 }
-                if !layout.has_input_gradient() && !(first..index).any(learns) {
-                    break;
-                }
-                let first_row = rows.start + slice.start;
-                let at = self.network.context(index, self.parameters, Some(prepared), self.pass, first_row);
-                let (pass, scratch) = layout.backward(shard, local, &slice);
-                layer.backward(&at, scratch, pass);
+                layer.accumulate(scratch, x, dy, partial);
             }
+            if !layout.has_input_gradient() && !(lowest..index).any(learns) {
+                break;
+            }
+            let at = self.network.context(index, self.parameters, Some(prepared), self.pass, first + slice.start);
+            let (pass, scratch) = layout.backward(shard, local, slice);
+            layer.backward(&at, scratch, pass);
         }
     }
 }

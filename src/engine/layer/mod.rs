@@ -121,8 +121,11 @@ pub trait Collective: Sync {
     /// Numbers of a shard's measure.
     fn measure_len(&self) -> usize;
 
-    /// Measures the rows of a shard.
-    fn measure(&self, x: &[f32], measure: &mut [f64]);
+    /// Numbers of a combined measure.
+    fn whole_len(&self) -> usize;
+
+    /// Adds rows of a shard to its measure, which has `seen` rows already; 0 at first.
+    fn measure(&self, x: &[f32], seen: usize, measure: &mut [f64]);
 
     /// Combines the measures of all shards, given with their number of rows, in index order.
     fn combine(&self, shards: &mut dyn Iterator<Item = (usize, &[f64])>, whole: &mut [f64]);
@@ -130,8 +133,13 @@ pub trait Collective: Sync {
     /// `y = f(x)` for some rows of a batch whose measure is known.
     fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]);
 
+    /// The same before a ReLU that the layer has taken in: what it would give without.
+    fn forward_plain(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
+        self.forward(parameters, whole, x, y);
+    }
+
     /// Adds, to `sums`, what the gradients will need of some rows.
-    fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
+    fn measure_backward(&self, parameters: &[f32], whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]);
 
     /// From `dy`, `dx` for some rows of a batch of `rows` rows whose measures are known.
     fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]);

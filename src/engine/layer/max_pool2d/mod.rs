@@ -6,11 +6,14 @@
 //! The maximum of rectified values is the rectified maximum. So a network works a pool and the ReLU before it out as one
 //! layer, bit for bit the same.
 
+mod pairs;
+
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use self::pairs::Row;
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Reference};
 use crate::engine::describe::{Entry, Field, Kind};
@@ -112,11 +115,11 @@ impl MaxPool2dLayer {
 
     /// How the windows lie.
     fn tiling(&self) -> Tiling {
-        let Window { image: [_, height, width], kernel, stride, output: [oh, ow], .. } = self.window;
+        let Window { image: [channels, height, width], kernel, stride, output: [oh, ow], .. } = self.window;
         let tiles =
             kernel == stride && self.window.is_unpadded() && [oh * kernel[0], ow * kernel[1]] == [height, width];
         match kernel {
-            [2, 2] if tiles => Tiling::Pairs,
+            [2, 2] if tiles => Tiling::Pairs(Row { width: ow, channels }),
             _ if tiles => Tiling::Tiles,
             _ => Tiling::Loose,
         }
@@ -124,10 +127,10 @@ impl MaxPool2dLayer {
 }
 
 /// How the windows of a pool lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Tiling {
     /// Every pixel is in one window of 2×2.
-    Pairs,
+    Pairs(Row),
     /// Every pixel is in one window.
     Tiles,
     /// Windows overlap, or leave pixels out.
@@ -158,19 +161,12 @@ impl Pixels {
         self.first + row * self.row + column * self.channels
     }
 
-    /// Rows and columns, for a compiler that knows them where they are `SIDE`; 0 for any.
-    #[inline(always)]
-    fn sides<const SIDE: usize>(self) -> [usize; 2] {
-        if SIDE > 0 { [SIDE; 2] } else { [self.rows, self.columns] }
-    }
-
     /// The largest values of `W` channels.
     #[inline(always)]
-    fn largest<const W: usize, const SIDE: usize>(self, rectified: bool, x: &[f32], y: &mut [f32; W]) {
+    fn largest<const W: usize>(self, rectified: bool, x: &[f32], y: &mut [f32; W]) {
         let mut largest = if rectified { [0.0; W] } else { *block(x, self.first) };
-        let [rows, columns] = self.sides::<SIDE>();
-        for row in 0..rows {
-            for column in 0..columns {
+        for row in 0..self.rows {
+            for column in 0..self.columns {
                 for (y, &x) in largest.iter_mut().zip(block::<W>(x, self.at(row, column))) {
                     // What is not a number must reach the loss.
                     *y = if x > *y || x.is_nan() { x } else { *y };
@@ -182,16 +178,9 @@ impl Pixels {
 
     /// Hands the gradients of `W` channels to the first pixels that have the largest values.
     #[inline(always)]
-    fn hand_out<const W: usize, const SIDE: usize, const ADD: bool>(
-        self,
-        x: &[f32],
-        y: [f32; W],
-        mut rest: [f32; W],
-        dx: &mut [f32],
-    ) {
-        let [rows, columns] = self.sides::<SIDE>();
-        for row in 0..rows {
-            for column in 0..columns {
+    fn hand_out<const W: usize, const ADD: bool>(self, x: &[f32], y: [f32; W], mut rest: [f32; W], dx: &mut [f32]) {
+        for row in 0..self.rows {
+            for column in 0..self.columns {
                 // Copies, for the compiler to see that nothing overlaps.
                 let at = self.at(row, column);
                 let (x, to) = (*block::<W>(x, at), block_mut::<W>(dx, at));
@@ -210,7 +199,6 @@ impl Pixels {
 /// The way of a sample forward.
 struct Forward<'a> {
     pool: &'a MaxPool2dLayer,
-    tiling: Tiling,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -218,55 +206,40 @@ struct Forward<'a> {
 impl Task for Forward<'_> {
     #[inline(always)]
     fn run(self) {
-        let Self { pool, tiling, x, y } = self;
+        let Self { pool, x, y } = self;
         let [oh, ow] = pool.window.output;
         for i in 0..oh {
             for j in 0..ow {
                 let (pixels, y) = (pool.pixels(i, j), &mut y[pool.place(i, j)]);
                 blocks!(overlapping pixels.channels, |c, W| {
-                    let (pixels, y) = (pixels.skip(c), block_mut(y, c));
-                    match tiling {
-                        Tiling::Pairs => pixels.largest::<W, 2>(pool.rectified, x, y),
-                        _ => pixels.largest::<W, 0>(pool.rectified, x, y),
-                    }
+                    pixels.skip(c).largest::<W>(pool.rectified, x, block_mut(y, c));
                 });
             }
         }
     }
 }
 
-/// And back.
-struct Backprop<'a> {
+/// And back: where windows may overlap by adding.
+struct Backprop<'a, const ADD: bool> {
     pool: &'a MaxPool2dLayer,
-    tiling: Tiling,
     x: &'a [f32],
     y: &'a [f32],
     dy: &'a [f32],
     dx: &'a mut [f32],
 }
 
-impl Task for Backprop<'_> {
+impl<const ADD: bool> Task for Backprop<'_, ADD> {
     #[inline(always)]
     fn run(self) {
-        let Self { pool, tiling, x, dx, .. } = self;
+        let Self { pool, x, dx, .. } = self;
         let [oh, ow] = pool.window.output;
         for i in 0..oh {
             for j in 0..ow {
                 let (pixels, place) = (pool.pixels(i, j), pool.place(i, j));
                 let (y, dy) = (&self.y[place.clone()], &self.dy[place]);
-                if tiling == Tiling::Loose {
-                    blocks!(pixels.channels, |c, W| {
-                        let (y, dy) = (*block(y, c), pool.passed::<W>(block(y, c), block(dy, c)));
-                        pixels.skip(c).hand_out::<W, 0, true>(x, y, dy, dx);
-                    });
-                    continue;
-                }
-                blocks!(overlapping pixels.channels, |c, W| {
+                blocks!(pixels.channels, |c, W| {
                     let (y, dy) = (*block(y, c), pool.passed::<W>(block(y, c), block(dy, c)));
-                    match tiling {
-                        Tiling::Pairs => pixels.skip(c).hand_out::<W, 2, false>(x, y, dy, dx),
-                        _ => pixels.skip(c).hand_out::<W, 0, false>(x, y, dy, dx),
-                    }
+                    pixels.skip(c).hand_out::<W, ADD>(x, y, dy, dx);
                 });
             }
         }
@@ -284,19 +257,31 @@ impl Layer for MaxPool2dLayer {
 
     fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (inputs, outputs) = self.widths();
-        for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-            wide(Forward { pool: self, tiling: self.tiling(), x, y });
+        match (self.tiling(), self.rectified) {
+            (Tiling::Pairs(row), false) => wide(pairs::Forward::<false> { row, x, y }),
+            (Tiling::Pairs(row), true) => wide(pairs::Forward::<true> { row, x, y }),
+            _ => {
+                for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+                    wide(Forward { pool: self, x, y });
+                }
+            }
         }
     }
 
     fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], Backward { x, y, dy, dx }: Backward<'_>) {
         let (tiling, (inputs, outputs)) = (self.tiling(), self.widths());
-        if tiling == Tiling::Loose {
-            dx.fill(0.0);
+        match (tiling, self.rectified) {
+            (Tiling::Pairs(row), false) => return wide(pairs::Backprop::<false> { row, x, y, dy, dx }),
+            (Tiling::Pairs(row), true) => return wide(pairs::Backprop::<true> { row, x, y, dy, dx }),
+            (Tiling::Loose, _) => dx.fill(0.0),
+            (Tiling::Tiles, _) => {}
         }
         let samples = x.chunks_exact(inputs).zip(dx.chunks_exact_mut(inputs));
         for ((x, dx), (y, dy)) in samples.zip(y.chunks_exact(outputs).zip(dy.chunks_exact(outputs))) {
-            wide(Backprop { pool: self, tiling, x, y, dy, dx });
+            match tiling {
+                Tiling::Loose => wide(Backprop::<true> { pool: self, x, y, dy, dx }),
+                _ => wide(Backprop::<false> { pool: self, x, y, dy, dx }),
+            }
         }
     }
 
@@ -314,6 +299,7 @@ impl Layer for MaxPool2dLayer {
 #[cfg(test)]
 mod tests {
     use super::super::LayerSpec;
+    use super::super::relu::Relu;
     use super::super::window::Named;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
@@ -335,5 +321,33 @@ mod tests {
             assert_forward_agrees(&[LayerSpec::MaxPool2d(pool)], &shape, n, seed);
             assert_gradients_agree(&[LayerSpec::MaxPool2d(pool)], &shape, n, seed);
         }
+
+        #[test]
+        fn pairs_agree_with_finite_differences(
+            channels in 1usize..40, (oh, ow) in (1usize..3, 1usize..4), rectified: bool, n in 1usize..4, seed: u64,
+        ) {
+            let pool = LayerSpec::MaxPool2d(MaxPool2d {
+                kernel: Pair::Square(2), stride: None, padding: Padding::Sizes(Pair::Square(0)),
+            });
+            let layers = if rectified { vec![LayerSpec::Relu(Relu {}), pool] } else { vec![pool] };
+            let shape = Shape::new(&[channels, 2 * oh, 2 * ow]);
+            assert_forward_agrees(&layers, &shape, n, seed);
+            assert_gradients_agree(&layers, &shape, n, seed);
+        }
+    }
+
+    #[test]
+    fn pairs_pass_what_is_not_a_number_on_and_give_to_the_first() {
+        let row = Row { width: 1, channels: 17 };
+        for place in 0..4 {
+            let mut x = vec![1.0; 4 * 17];
+            x[place * 17..][..17].fill(f32::NAN);
+            let mut y = vec![0.0; 17];
+            wide(pairs::Forward::<true> { row, x: &x, y: &mut y });
+            assert!(y.iter().all(|y| y.is_nan()), "at {place}");
+        }
+        let (x, y, dy, mut dx) = (vec![1.0; 4 * 17], vec![1.0; 17], vec![2.0; 17], vec![9.0; 4 * 17]);
+        wide(pairs::Backprop::<true> { row, x: &x, y: &y, dy: &dy, dx: &mut dx });
+        assert_eq!((&dx[..17], &dx[17..]), (&[2.0; 17][..], &[0.0; 51][..]));
     }
 }

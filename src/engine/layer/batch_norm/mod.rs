@@ -7,12 +7,18 @@
 //! one less ours). Predictions use the running statistics.
 //!
 //! Backward: `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ/√(σ² + ε) · (dy − dβ/m − x̂·dγ/m)`.
+//!
+//! A network works a batch normalisation and the ReLU after it out as one layer: `y = max(0, γ·x̂ + β)`, and `dy` is 0 where
+//! that is 0.
+
+mod loops;
 
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use self::loops::{Affinity, Backprop, Measure, MeasureBackward, Normalise, Statistics};
 use super::{
     Backward, Collective, Context, Known, Layer, LayerError, LayerKind, Parameter, Pass, Reference, Role, Storage,
 };
@@ -56,6 +62,17 @@ impl LayerKind for BatchNorm {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, false)
+    }
+}
+
+impl BatchNorm {
+    /// The layer together with a ReLU after it.
+    pub(in crate::engine) fn rectified(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, true)
+    }
+
+    fn layer(&self, input: &Form, rectified: bool) -> Result<Box<dyn Layer>, LayerError> {
         let (channels, storage) = match (input.as_image(), input.shape().axes()) {
             (Some([channels, ..]), _) => (channels, Storage::Plain),
             (None, &[channels]) => (channels, Storage::following(input, 1)),
@@ -70,6 +87,7 @@ impl LayerKind for BatchNorm {
         Ok(Box::new(BatchNormLayer {
             channels,
             epsilon: self.epsilon,
+            rectified,
             form: input.clone(),
             parameters: [
                 parameter("gamma", Role::Scale),
@@ -85,83 +103,38 @@ impl LayerKind for BatchNorm {
 struct BatchNormLayer {
     channels: usize,
     epsilon: f64,
+    /// Whether a ReLU comes after it.
+    rectified: bool,
     form: Form,
     parameters: [Parameter; 4],
 }
 
-/// Channels that are worked on at once: a vector or two.
-const LANES: usize = 16;
-
-/// Some channels `first..first + width`, at most [`LANES`].
-#[derive(Debug, Clone, Copy)]
-struct Lanes {
-    first: usize,
-    width: usize,
-}
-
-impl Lanes {
-    /// Calls `each(lane values)` for every pixel of `x`, given as rows of `channels` values.
-    #[inline(always)]
-    fn each(self, x: &[f32], channels: usize) -> impl Iterator<Item = &[f32]> {
-        x.chunks_exact(channels).map(move |pixel| &pixel[self.first..self.first + self.width])
-    }
-}
-
-/// Sums in f32 within a run of pixels, and in f64 over the runs: fast, and exact enough for any batch.
-const RUN: usize = 64;
-
 impl BatchNormLayer {
-    fn blocks(&self) -> impl Iterator<Item = Lanes> + use<> {
-        let channels = self.channels;
-        (0..channels).step_by(LANES).map(move |first| Lanes { first, width: LANES.min(channels - first) })
-    }
-
-    /// Sums over all pixels of `value(lane, x)` for some channels.
-    #[inline(always)]
-    fn sums(&self, lanes: Lanes, x: &[f32], value: impl Fn(usize, f32) -> f32) -> [f64; LANES] {
-        let mut total = [0.0; LANES];
-        for run in x.chunks(RUN * self.channels) {
-            let mut sums = [0.0f32; LANES];
-            for pixel in lanes.each(run, self.channels) {
-                for (lane, (sum, &x)) in sums.iter_mut().zip(pixel).enumerate() {
-                    *sum += value(lane, x);
-                }
-            }
-            for (total, sum) in total.iter_mut().zip(sums) {
-                *total += f64::from(sum);
-            }
-        }
-        total
-    }
-
     /// Values of a channel in so many rows.
-    fn per_channel(&self, rows: usize) -> f64 {
-        (rows * self.form.shape().len() / self.channels) as f64
+    fn per_channel(&self, rows: usize) -> usize {
+        rows * self.form.shape().len() / self.channels
     }
 
     fn part<'a>(&self, parameters: &'a [f32], which: usize) -> &'a [f32] {
         &parameters[which * self.channels..][..self.channels]
     }
 
-    /// `(x − mean) · scale + shift`, channel by channel.
-    fn normalise(&self, of: impl Fn(usize) -> [f64; 3], x: &[f32], y: &mut [f32]) {
-        wide(|| {
-            for lanes in self.blocks() {
-                let mut table = [[0.0f32; LANES]; 3];
-                for lane in 0..lanes.width {
-                    for (row, value) in table.iter_mut().zip(of(lanes.first + lane)) {
-                        row[lane] = value as f32;
-                    }
-                }
-                let [mean, scale, shift] = table;
-                for (x, y) in lanes.each(x, self.channels).zip(y.chunks_exact_mut(self.channels)) {
-                    let y = &mut y[lanes.first..][..lanes.width];
-                    for (lane, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                        *y = (x - mean[lane]) * scale[lane] + shift[lane];
-                    }
-                }
-            }
-        });
+    fn affinity<'a>(&self, parameters: &'a [f32], statistics: Statistics<'a>) -> Affinity<'a> {
+        Affinity { statistics, gamma: self.part(parameters, 0), beta: self.part(parameters, 1) }
+    }
+
+    /// What a batch is normalised by whose measure is known.
+    fn of_batch<'a>(&self, parameters: &'a [f32], whole: &'a [f64]) -> Affinity<'a> {
+        let [means, inverses] = [0, 2].map(|which| &whole[which * self.channels..][..self.channels]);
+        self.affinity(parameters, Statistics::Batch([means, inverses]))
+    }
+
+    fn normalise(&self, affinity: Affinity<'_>, x: &[f32], y: &mut [f32]) {
+        if self.rectified {
+            wide(Normalise::<true> { affinity, x, y });
+        } else {
+            wide(Normalise::<false> { affinity, x, y });
+        }
     }
 }
 
@@ -184,24 +157,24 @@ impl Layer for BatchNormLayer {
 
     /// With the running statistics.
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
-        let [gamma, beta, mean, variance] = [0, 1, 2, 3].map(|which| self.part(at.parameters, which));
-        let of = |c: usize| {
-            let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt();
-            [f64::from(mean[c]), scale, f64::from(beta[c])]
-        };
-        self.normalise(of, x, y);
+        let running = Statistics::Running([2, 3].map(|which| self.part(at.parameters, which)), self.epsilon);
+        self.normalise(self.affinity(at.parameters, running), x, y);
     }
 
     /// With the running statistics, which are constants.
-    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
+        let Backward { y, dy, dx, .. } = pass;
         let (gamma, variance) = (self.part(at.parameters, 0), self.part(at.parameters, 3));
-        let of = |c: usize| [0.0, f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt(), 0.0];
-        self.normalise(of, dy, dx);
+        for (i, (dx, (y, dy))) in dx.iter_mut().zip(y.iter().zip(dy)).enumerate() {
+            let c = i % self.channels;
+            let slope = f64::from(gamma[c]) / (f64::from(variance[c]) + self.epsilon).sqrt();
+            *dx = if self.rectified && *y <= 0.0 { 0.0 } else { dy * slope as f32 };
+        }
     }
 
     fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
         let known = batch.known();
-        let count = self.per_channel(known.rows);
+        let count = self.per_channel(known.rows) as f64;
         let (which, first) = (range.start / self.channels, range.start % self.channels);
         for (c, gradient) in (first..).zip(gradient) {
             *gradient = match which {
@@ -233,6 +206,7 @@ impl Layer for BatchNormLayer {
             for ((_, i), y) in y.indexed_iter_mut() {
                 if i % self.channels == c {
                     *y = gamma[c] * (*y - mean) / (variance + self.epsilon).sqrt() + beta[c];
+                    *y = if self.rectified { y.max(0.0) } else { *y };
                 }
             }
         }
@@ -240,129 +214,85 @@ impl Layer for BatchNormLayer {
     }
 }
 
-/// A shard's measure is the mean and the sum of squared deviations of each channel; the whole's is mean and variance.
-/// The backward sums are `Σ dy` and `Σ dy·x̂`.
+/// A shard's measure is the mean and the sum of squared deviations of each channel; the whole's is mean, variance and
+/// `1/√(σ² + ε)`. The backward sums are `Σ dy` and `Σ dy·x̂`.
 impl Collective for BatchNormLayer {
     fn measure_len(&self) -> usize {
         2 * self.channels
     }
 
-    fn measure(&self, x: &[f32], measure: &mut [f64]) {
+    fn whole_len(&self) -> usize {
+        3 * self.channels
+    }
+
+    fn measure(&self, x: &[f32], seen: usize, measure: &mut [f64]) {
+        if seen == 0 {
+            measure.fill(0.0);
+        }
         let (means, deviations) = measure.split_at_mut(self.channels);
-        let count = (x.len() / self.channels) as f64;
-        wide(|| {
-            for lanes in self.blocks() {
-                let mut center = [0.0f32; LANES];
-                let sums = self.sums(lanes, x, |_, x| x);
-                for lane in 0..lanes.width {
-                    means[lanes.first + lane] = sums[lane] / count;
-                    center[lane] = (sums[lane] / count) as f32;
-                }
-                // About the rounded mean; the rest is made good below.
-                let squares = self.sums(lanes, x, |lane, x| (x - center[lane]) * (x - center[lane]));
-                for lane in 0..lanes.width {
-                    let off = means[lanes.first + lane] - f64::from(center[lane]);
-                    deviations[lanes.first + lane] = (squares[lane] - count * off * off).max(0.0);
-                }
-            }
-        });
+        wide(Measure { channels: self.channels, x, seen: self.per_channel(seen), means, deviations });
     }
 
     /// By T. F. Chan et al., *Updating formulae and a pairwise algorithm for computing sample variances*, 1979.
     fn combine(&self, shards: &mut dyn Iterator<Item = (usize, &[f64])>, whole: &mut [f64]) {
-        let (means, deviations) = whole.split_at_mut(self.channels);
+        let (means, rest) = whole.split_at_mut(self.channels);
+        let (variances, inverses) = rest.split_at_mut(self.channels);
         means.fill(0.0);
-        deviations.fill(0.0);
+        variances.fill(0.0);
         let mut count = 0.0;
         for (rows, measure) in shards {
             let (other_means, other_deviations) = measure.split_at(self.channels);
-            let other = self.per_channel(rows);
+            let other = self.per_channel(rows) as f64;
             let total = count + other;
+            let (share, weight) = (other / total, count * other / total);
             for c in 0..self.channels {
                 let distance = other_means[c] - means[c];
-                means[c] += distance * other / total;
-                deviations[c] += other_deviations[c] + distance * distance * count * other / total;
+                means[c] += distance * share;
+                variances[c] += other_deviations[c] + distance * distance * weight;
             }
             count = total;
         }
-        for deviation in deviations {
-            *deviation /= count;
+        for (variance, inverse) in variances.iter_mut().zip(inverses) {
+            // Below zero it is rounding; what is not a number stays.
+            *variance = if *variance < 0.0 { 0.0 } else { *variance / count };
+            *inverse = 1.0 / (*variance + self.epsilon).sqrt();
         }
     }
 
     fn forward(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
-        let (gamma, beta) = (self.part(parameters, 0), self.part(parameters, 1));
-        let of = |c: usize| {
-            let scale = f64::from(gamma[c]) / (whole[self.channels + c] + self.epsilon).sqrt();
-            [whole[c], scale, f64::from(beta[c])]
-        };
-        self.normalise(of, x, y);
+        self.normalise(self.of_batch(parameters, whole), x, y);
     }
 
-    fn measure_backward(&self, whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]) {
+    fn forward_plain(&self, parameters: &[f32], whole: &[f64], x: &[f32], y: &mut [f32]) {
+        wide(Normalise::<false> { affinity: self.of_batch(parameters, whole), x, y });
+    }
+
+    fn measure_backward(&self, parameters: &[f32], whole: &[f64], x: &[f32], dy: &[f32], sums: &mut [f64]) {
+        let affinity = self.of_batch(parameters, whole);
         let (shifts, scales) = sums.split_at_mut(self.channels);
-        wide(|| {
-            for lanes in self.blocks() {
-                let mut mean = [0.0f32; LANES];
-                for lane in 0..lanes.width {
-                    mean[lane] = whole[lanes.first + lane] as f32;
-                }
-                let mut totals = [[0.0f64; LANES]; 2];
-                for (x, dy) in x.chunks(RUN * self.channels).zip(dy.chunks(RUN * self.channels)) {
-                    let mut run = [[0.0f32; LANES]; 2];
-                    for (x, dy) in lanes.each(x, self.channels).zip(lanes.each(dy, self.channels)) {
-                        for (lane, (&x, &dy)) in x.iter().zip(dy).enumerate() {
-                            run[0][lane] += dy;
-                            run[1][lane] += dy * (x - mean[lane]);
-                        }
-                    }
-                    for (totals, run) in totals.iter_mut().zip(run) {
-                        for (total, sum) in totals.iter_mut().zip(run) {
-                            *total += f64::from(sum);
-                        }
-                    }
-                }
-                let [shift, scale] = totals;
-                for (c, (shift, scale)) in (lanes.first..lanes.first + lanes.width).zip(shift.into_iter().zip(scale)) {
-                    shifts[c] += shift;
-                    scales[c] += scale / (whole[self.channels + c] + self.epsilon).sqrt();
-                }
-            }
-        });
+        if self.rectified {
+            wide(MeasureBackward::<true> { affinity, x, dy, shifts, scales });
+        } else {
+            wide(MeasureBackward::<false> { affinity, x, dy, shifts, scales });
+        }
     }
 
     fn backward(&self, parameters: &[f32], batch: Known<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-        let (gamma, count) = (self.part(parameters, 0), self.per_channel(batch.rows));
-        wide(|| {
-            for lanes in self.blocks() {
-                let mut table = [[0.0f32; LANES]; 4];
-                for lane in 0..lanes.width {
-                    let c = lanes.first + lane;
-                    let root = (batch.whole[self.channels + c] + self.epsilon).sqrt();
-                    let factor = f64::from(gamma[c]) / root;
-                    // dx = factor · dy − shift − slope · (x − mean)
-                    let shift = factor * batch.sums[c] / count;
-                    let slope = factor * batch.sums[self.channels + c] / count / root;
-                    for (row, value) in table.iter_mut().zip([batch.whole[c], factor, shift, slope]) {
-                        row[lane] = value as f32;
-                    }
-                }
-                let [mean, factor, shift, slope] = table;
-                let pixels = lanes.each(x, self.channels).zip(lanes.each(dy, self.channels));
-                for ((x, dy), dx) in pixels.zip(dx.chunks_exact_mut(self.channels)) {
-                    let dx = &mut dx[lanes.first..][..lanes.width];
-                    for (lane, (dx, (&x, &dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-                        *dx = factor[lane] * dy - shift[lane] - slope[lane] * (x - mean[lane]);
-                    }
-                }
-            }
-        });
+        let affinity = self.of_batch(parameters, batch.whole);
+        let (shifts, scales) = batch.sums.split_at(self.channels);
+        let count = self.per_channel(batch.rows) as f64;
+        if self.rectified {
+            wide(Backprop::<true> { affinity, shifts, scales, count, x, dy, dx });
+        } else {
+            wide(Backprop::<false> { affinity, shifts, scales, count, x, dy, dx });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::LayerSpec;
+    use super::super::relu::Relu;
     use super::super::sigmoid::Sigmoid;
     use super::*;
     use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
@@ -381,6 +311,9 @@ mod tests {
             let shape = Shape::new(&[image.0, image.1, image.2]);
             assert_forward_agrees(&network, &shape, n, seed);
             assert_gradients_agree(&network, &shape, n, seed);
+            let rectified = [LayerSpec::BatchNorm(SPEC), LayerSpec::Relu(Relu {}), LayerSpec::Sigmoid(Sigmoid {})];
+            assert_forward_agrees(&rectified, &shape, n, seed);
+            assert_gradients_agree(&rectified, &shape, n, seed);
         }
     }
 
@@ -389,6 +322,7 @@ mod tests {
         let layer = BatchNormLayer {
             channels: 2,
             epsilon: 1e-5,
+            rectified: false,
             form: Form::planar(Shape::new(&[2])),
             parameters: std::array::from_fn(|_| Parameter::biases(2)),
         };
@@ -396,11 +330,12 @@ mod tests {
         let measures: Vec<(usize, Vec<f64>)> = [&x[..6], &x[6..8], &x[8..]]
             .map(|x| {
                 let mut measure = vec![0.0; 4];
-                layer.measure(x, &mut measure);
+                layer.measure(&x[..2], 0, &mut measure);
+                layer.measure(&x[2..], 1, &mut measure);
                 (x.len() / 2, measure)
             })
             .into();
-        let mut whole = vec![0.0; 4];
+        let mut whole = vec![0.0; 6];
         layer.combine(&mut measures.iter().map(|(rows, m)| (*rows, m.as_slice())), &mut whole);
         for c in 0..2 {
             let values: Vec<f64> = x.iter().skip(c).step_by(2).map(|x| f64::from(*x)).collect();
