@@ -171,6 +171,22 @@ pub fn assert_gradients_agree(layers: &[LayerSpec], input: &Shape, n: usize, see
     }
 }
 
+/// Asserts that two chains of layers with as many parameters have the same gradients, to the last bit.
+///
+/// # Panics
+/// If they have not: this is the test of layers that take others in.
+pub fn assert_same_gradients(chains: [&[LayerSpec]; 2], input: &Shape, n: usize, seed: u64) {
+    let [one, other] = chains.map(|layers| {
+        let network = Network::build(input, layers).expect("a sound network");
+        let (parameters, x) = random_case(&network, n, seed);
+        let mut rng = Rng::new(seed, Purpose::GradientCheck, 2, 0);
+        let loss = Functional { weights: (0..network.output().len()).map(|_| rng.normal() as f32).collect() };
+        let case = Case { parameters: &parameters, x: &x, labels: &vec![0; n], most_values: 0, seed };
+        backpropagate(&network, &loss, case, Pass::Train { seed, step: 0 })
+    });
+    assert_eq!(one, other, "{chains:?} on {n} × {input}, seed {seed}");
+}
+
 /// Asserts that the fast forward pass of a chain of layers agrees with its plain `f64` formulas.
 ///
 /// # Panics

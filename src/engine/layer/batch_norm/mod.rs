@@ -292,10 +292,11 @@ impl Collective for BatchNormLayer {
 #[cfg(test)]
 mod tests {
     use super::super::LayerSpec;
+    use super::super::identity::Identity;
     use super::super::relu::Relu;
     use super::super::sigmoid::Sigmoid;
     use super::*;
-    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree, assert_same_gradients};
     use proptest::prelude::*;
 
     const SPEC: BatchNorm = BatchNorm { momentum: 0.9, epsilon: 1e-5 };
@@ -311,9 +312,17 @@ mod tests {
             let shape = Shape::new(&[image.0, image.1, image.2]);
             assert_forward_agrees(&network, &shape, n, seed);
             assert_gradients_agree(&network, &shape, n, seed);
-            let rectified = [LayerSpec::BatchNorm(SPEC), LayerSpec::Relu(Relu {}), LayerSpec::Sigmoid(Sigmoid {})];
-            assert_forward_agrees(&rectified, &shape, n, seed);
-            assert_gradients_agree(&rectified, &shape, n, seed);
+        }
+
+        #[test]
+        fn a_relu_may_be_taken_in(image in (1usize..40, 1usize..4, 1usize..4), n in 3usize..40, seed: u64) {
+            let [norm, relu, sigmoid] =
+                [LayerSpec::BatchNorm(SPEC), LayerSpec::Relu(Relu {}), LayerSpec::Sigmoid(Sigmoid {})];
+            let apart = [norm.clone(), LayerSpec::Identity(Identity {}), relu.clone(), sigmoid.clone()];
+            let together = [norm, relu, sigmoid];
+            let shape = Shape::new(&[image.0, image.1, image.2]);
+            assert_forward_agrees(&together, &shape, n, seed);
+            assert_same_gradients([&together, &apart], &shape, n, seed);
         }
     }
 
