@@ -121,6 +121,8 @@ impl Announcement {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -158,6 +160,20 @@ mod tests {
             let error = parse_url(bad).expect_err(bad);
             assert!(error.contains(word), "{bad}: {error}");
             assert!(!error.contains("secret"), "{bad}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_can_be_sent_to(text in prop_oneof![
+            ".*",
+            "https?://[a-z0-9@:#%.\\[\\]]{0,20}(:[0-9]{0,6})?(/.{0,20})?",
+        ]) {
+            if let Ok(url) = parse_url(&text) {
+                prop_assert!(matches!(url.scheme(), "http" | "https") && url.host().is_some(), "{url}");
+                prop_assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none(), "{url}");
+                prop_assert_eq!(parse_url(url.as_str()).ok(), Some(url));
+            }
         }
     }
 

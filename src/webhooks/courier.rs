@@ -94,17 +94,18 @@ impl Courier {
                 () = tokio::time::sleep(POLL) => {}
             }
         }
-        // The rest is cut off, and sent again by the next process.
-        let _ = tokio::time::timeout(GRACE, async { while under_way.join_next().await.is_some() {} }).await;
+        while under_way.join_next().await.is_some() {}
     }
 }
 
 impl Running {
     /// Sends no more, and ends within a second.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        // A panic of it has been logged, and is over.
-        let _ = self.task.await;
+        if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
+            // What is cut off here is sent again by the next process.
+            self.task.abort();
+        }
     }
 }
 
