@@ -12,6 +12,7 @@ use crate::http::{Api, Limits, Server, router};
 use crate::scheduler::{Capacity, Scheduler};
 use crate::serving::Models;
 use crate::store::{Store, StoreError};
+use crate::webhooks::{self, Courier, PostError};
 
 /// Longest wait for running jobs to save a checkpoint at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(8);
@@ -39,6 +40,8 @@ pub struct Config {
     pub max_queued: usize,
     /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
     pub keep_checkpoints: bool,
+    /// How news of jobs is sent, if it is.
+    pub webhooks: Option<webhooks::Settings>,
 }
 
 impl Config {
@@ -55,6 +58,7 @@ impl Config {
             memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
             max_queued: 1000,
             keep_checkpoints: true,
+            webhooks: None,
         }
     }
 }
@@ -92,6 +96,9 @@ pub enum AppError {
     /// Threads cannot be started.
     #[error("failed to start the prediction threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// Nothing can be sent.
+    #[error(transparent)]
+    Webhooks(#[from] PostError),
 }
 
 /// A server that is built and bound, but not yet serving.
@@ -100,6 +107,7 @@ pub struct App {
     server: Server,
     addr: SocketAddr,
     api: Api,
+    courier: Option<Courier>,
 }
 
 impl App {
@@ -119,6 +127,11 @@ impl App {
     /// # Errors
     /// As of [`build`](Self::build).
     pub async fn build_on(store: Store, config: Config) -> Result<Self, AppError> {
+        let store = match &config.webhooks {
+            Some(webhooks::Settings { url: Some(_), .. }) => store.telling_the_server(),
+            _ => store,
+        };
+        let courier = config.webhooks.as_ref().map(|settings| Courier::new(store.clone(), settings)).transpose()?;
         let library = Arc::new(Library::with_options(&Options {
             datasets_dir: config.data_dir.join("datasets"),
             mnist_dir: config.mnist_dir.clone(),
@@ -133,13 +146,14 @@ impl App {
             job_memory: config.memory_budget / config.slots.max(1) as u64,
             max_queued: config.max_queued as u64,
             keep_checkpoints: config.keep_checkpoints,
+            webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
         let scheduler = Scheduler::new(store, library, capacity);
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
         let api = Api::new(scheduler, models, config.threads);
-        Ok(Self { server, addr, api })
+        Ok(Self { server, addr, api, courier })
     }
 
     /// Where it listens.
@@ -150,7 +164,7 @@ impl App {
     /// Serves until `stop` resolves.
     ///
     /// Then, in this order: `/readyz` says 503 and streams of events end, running jobs save a checkpoint and go back into
-    /// the queue, connections finish their requests, the store is closed.
+    /// the queue, webhooks under way get a second, connections finish their requests, the store is closed.
     ///
     /// # Errors
     /// If the jobs of the last process cannot be brought back.
@@ -159,11 +173,18 @@ impl App {
         // This process owns the folder from now on.
         scheduler.library().remove_leftovers();
         scheduler.start().await?;
+        let courier = self.courier.map(Courier::start);
         tracing::info!(addr = %self.addr, "serving");
         let wind_down = async {
             stop.await;
             tracing::info!("shutting down");
-            if tokio::time::timeout(SHUTDOWN, scheduler.shutdown()).await.is_err() {
+            let quiet = async {
+                if let Some(courier) = courier {
+                    courier.stop().await;
+                }
+            };
+            let (stopped, ()) = tokio::join!(tokio::time::timeout(SHUTDOWN, scheduler.shutdown()), quiet);
+            if stopped.is_err() {
                 tracing::warn!("a run did not stop in time; it goes on from its last checkpoint at the next start");
             }
         };

@@ -13,6 +13,7 @@
 //! | 3½ | [`interop`] | weights as safetensors |
 //! | 4 | [`scheduler`] | the queue, the workers, a job's run, events persisted and then passed on |
 //! | 4 | [`serving`] | models in memory, reading images |
+//! | 4 | [`webhooks`] | news of jobs, sent to those who asked to be told |
 //! | 5 | [`http`] | routes and the one map from errors to statuses; the only place with axum |
 //! | 6 | [`app`] | builds all this and takes it down in the right order |
 //! | 7 | [`cli`] | the command line |
@@ -38,3 +39,4 @@ pub mod job;
 pub mod scheduler;
 pub mod serving;
 pub mod store;
+pub mod webhooks;

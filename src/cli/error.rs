@@ -35,6 +35,9 @@ pub(crate) enum CliError {
     /// Nobody reads what is written.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[source] io::Error),
+    /// The arguments do not say what can be done.
+    #[error("{0}")]
+    Usage(String),
     /// Something else.
     #[error("{0}")]
     Other(String),

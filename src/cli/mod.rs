@@ -4,7 +4,7 @@
 //!   [`backup`] and [`doctor`] care for the data
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
-//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]
+//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; news of jobs: [`webhook_args`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
@@ -36,6 +36,7 @@ mod sse;
 mod stop;
 mod train;
 mod watch;
+mod webhook_args;
 
 use std::io;
 use std::process::ExitCode;
@@ -97,6 +98,10 @@ pub fn main() -> ExitCode {
         Ok(Ended::Badly) => ExitCode::FAILURE,
         // `dojang watch … | head` has what it wanted.
         Err(CliError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error @ CliError::Usage(_)) => {
+            fail(&error);
+            ExitCode::from(WRONG_USAGE)
+        }
         Err(error) => fail(&error),
     }
 }
@@ -144,6 +149,7 @@ mod tests {
             "DOJANG_MEMORY_BUDGET",
             "DOJANG_MAX_QUEUED",
             "DOJANG_KEEP_CHECKPOINTS",
+            "DOJANG_WEBHOOK_SECRET",
             "4GiB",
             "Resources:",
             "Examples:",

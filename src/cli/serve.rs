@@ -14,6 +14,7 @@ use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
 use super::stop::Stop;
+use super::webhook_args::WebhookArgs;
 use crate::app::{App, Config};
 
 const EXAMPLES: &str = "\
@@ -35,6 +36,8 @@ pub(crate) struct ServeArgs {
     listen: SocketAddr,
     #[command(flatten)]
     process: ProcessArgs,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
     /// Form of the log on stderr [default: human on a terminal, json otherwise]
     #[arg(long, env = "DOJANG_LOG_FORMAT", value_name = "FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -122,7 +125,8 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
     logging::start(args.log_format, "info")?;
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
-    let config = args.process.config(args.listen);
+    let mut config = args.process.config(args.listen);
+    config.webhooks = args.webhooks.settings()?;
     let data_dir = config.data_dir.clone();
     let app = tokio::select! {
         app = Box::pin(App::build(config)) => app?,

@@ -28,6 +28,7 @@ mod server;
 mod socket;
 mod storage;
 mod uploads;
+mod webhooks;
 mod weights;
 
 pub use api::Api;

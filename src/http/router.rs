@@ -19,7 +19,7 @@ use tracing::Level;
 use super::api::Api;
 use super::{
     assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, metrics, models,
-    predict, recipes, same_site, storage, uploads, weights,
+    predict, recipes, same_site, storage, uploads, webhooks, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -44,6 +44,7 @@ pub fn router(api: Api) -> Router {
         .route("/jobs/{id}/metrics", get(metrics::show))
         .route("/jobs/{id}/diagnostics", get(diagnostics::show))
         .route("/jobs/{id}/weights", get(weights::download))
+        .route("/jobs/{id}/webhooks", get(webhooks::of_job))
         .route("/events", get(events::of_all))
         .route("/gradient-check", post(gradient_check::check))
         .route("/models", post(import::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(models::list))

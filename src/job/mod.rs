@@ -7,8 +7,10 @@
 //! - [`overrides`]: a spec with some members replaced; [`fork`]: what may differ where a job goes on from another's state
 //! - [`status`]: the states of a job and the legal moves between them; [`hold`]: how long one waits that brings servers down
 //! - [`event`]: the entries of a job's log
+//! - [`webhook`]: what other services are told, and where; [`address`]: what of the internet is public
 //! - [`view`]: a job as its readers see it
 
+pub mod address;
 pub mod check;
 pub mod event;
 pub mod fault;
@@ -22,6 +24,7 @@ pub mod recipes;
 pub mod spec;
 pub mod status;
 pub mod view;
+pub mod webhook;
 
 #[cfg(test)]
 mod wrong_spec_tests;

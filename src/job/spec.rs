@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::fault::{Fault, Faults, Pointer};
 use super::json;
+use super::webhook;
 use crate::engine::augment::{self, AugmentSpec};
 use crate::engine::clip::{self, ClipSpec};
 use crate::engine::describe::{Bound, Field, Kind};
@@ -58,6 +59,8 @@ pub struct TrainSpec {
     pub diagnostics: bool,
     /// Which waiting jobs go first: those of a higher priority, and of one priority the oldest.
     pub priority: i32,
+    /// The URL that is told when the job ends or is paused.
+    pub webhook: Option<String>,
 }
 
 /// Which samples.
@@ -78,6 +81,7 @@ pub struct DatasetSpec {
 
 const NAME: Kind = Kind::Text { max_chars: 120, slug: false };
 const SLUG: Kind = Kind::Text { max_chars: 64, slug: true };
+const URL: Kind = Kind::Text { max_chars: webhook::MAX_CHARS, slug: false };
 const LIMIT: Kind = Kind::Count { min: 1, max: u32::MAX as u64 };
 const SECONDS: Kind = Kind::Number { min: Bound::Excluded(0.0), max: Bound::Included(1e7) };
 
@@ -166,6 +170,12 @@ pub const FIELDS: &[Field] = &[
         "0",
         "which waiting jobs go first: those of a higher priority; of one priority the oldest",
     ),
+    Field::optional(
+        "webhook",
+        Kind::Nullable(&URL),
+        "null",
+        "an http or https URL that is told when the job ends or is paused; the server needs a secret to sign with",
+    ),
 ];
 
 impl TrainSpec {
@@ -185,6 +195,7 @@ impl TrainSpec {
         let mut faults: Vec<Fault> = Vec::new();
         let mut complete = check::object(FIELDS, value, &Pointer::root(), &mut faults);
         length(value, &mut complete, &mut faults);
+        receiver(&complete, &mut faults);
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
@@ -239,6 +250,19 @@ fn length(given: &serde_json::Value, complete: &mut serde_json::Value, faults: &
             faults.push(Pointer::root().at("epochs").fault("epochs may be null only where steps are given"));
         }
         _ => {}
+    }
+}
+
+/// A webhook is a URL, which is more than a text.
+fn receiver(complete: &serde_json::Value, faults: &mut Vec<Fault>) {
+    let place = Pointer::root().at("webhook");
+    let wrong =
+        complete.get("webhook").and_then(serde_json::Value::as_str).and_then(|url| webhook::parse_url(url).err());
+    // What is wrong with it as a text has been said already.
+    if let Some(detail) = wrong
+        && !faults.iter().any(|fault| fault.pointer == place.fault("").pointer)
+    {
+        faults.push(place.fault(detail));
     }
 }
 

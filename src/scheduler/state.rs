@@ -15,9 +15,10 @@ use super::cores::Cores;
 use super::hub::Hub;
 use crate::data::library::Library;
 use crate::data::source::DataError;
-use crate::job::fault::{Faults, Pointer};
+use crate::job::fault::{Fault, Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
+use crate::job::webhook::{Reach, parse_url};
 use crate::store::{Store, StoreError};
 
 /// The life of all jobs of this server.
@@ -56,11 +57,26 @@ pub struct Capacity {
     pub max_queued: u64,
     /// Whether jobs that have succeeded or failed keep their last checkpoint.
     pub keep_checkpoints: bool,
+    /// Where jobs may have news of them sent; nowhere, if the server sends none.
+    pub webhooks: Option<Reach>,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
 fn no_dataset(error: &DataError) -> Faults {
     Faults(vec![Pointer::root().at("dataset").at("name").fault(error.to_string())])
+}
+
+/// Why news of a job cannot be sent where its spec says.
+fn wrong_webhook(spec: &TrainSpec, reach: Option<Reach>) -> Option<Fault> {
+    let url = parse_url(spec.webhook.as_deref()?);
+    let why = match (url, reach) {
+        (Err(error), _) => error,
+        (Ok(_), None) => {
+            "this server sends no webhooks: it has no secret to sign them with (`dojang serve --webhook-secret`)".into()
+        }
+        (Ok(url), Some(reach)) => reach.refusal(&url)?,
+    };
+    Some(Pointer::root().at("webhook").fault(why))
 }
 
 impl Scheduler {
@@ -104,7 +120,15 @@ impl Scheduler {
     /// Every fault of the spec.
     pub fn plan(&self, spec: TrainSpec) -> Result<Plan, Faults> {
         let datasets = self.library().infos();
-        Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.capacity.job_memory })
+        let webhook = wrong_webhook(&spec, self.0.capacity.webhooks);
+        let plan = Plan::new(spec, &Premises { datasets: &datasets, memory_budget: self.0.capacity.job_memory });
+        match webhook {
+            None => plan,
+            // Every fault at once.
+            Some(fault) => {
+                Err(Faults(plan.err().into_iter().flat_map(|Faults(faults)| faults).chain([fault]).collect()))
+            }
+        }
     }
 
     /// Checks a spec, and that its dataset is to be had.

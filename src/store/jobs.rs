@@ -209,8 +209,8 @@ async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreE
     let progress = new.fork.as_ref().map_or(start.clone(), |fork| history::progress_at(&start, fork.checkpoint.step));
     sqlx::query(
         "insert into jobs (id, status, last_event_id, spec, plan, progress, metrics, model, created_at, priority,
-             forked_from, start_sha256, reproduces)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             webhook, forked_from, start_sha256, reproduces)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id)
     .bind(Status::Queued.as_str())
@@ -222,6 +222,7 @@ async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreE
     .bind(new.spec.model_name())
     .bind(new.at.to_string())
     .bind(new.spec.priority)
+    .bind(&new.spec.webhook)
     .bind(new.fork.as_ref().map(|fork| fork.source))
     .bind(new.fork.as_ref().map(|fork| &fork.source_sha256))
     .bind(new.reproduces)

@@ -13,6 +13,7 @@
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
 //! - `inspect`: a database copied, looked over and made compact, for those who care for the data
+//! - `outbox`: news of jobs, on their way to those who asked to be told
 //! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
 
 mod checkpoints;
@@ -29,6 +30,7 @@ mod keys;
 mod models;
 mod moves;
 mod open;
+mod outbox;
 mod queue;
 mod removal;
 mod rests;
@@ -49,6 +51,7 @@ pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};
 pub use keys::{Keyed, RequestKey};
 pub use models::{ModelEntry, ModelVersion, NewVersion, Source};
 pub use open::Store;
+pub use outbox::{Message, MessageView, Room, Settled};
 pub use queue::Claim;
 pub use rests::Rest;
 pub use run::{Finish, LastState, News, RunKey};

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::events::Log;
+use super::open::Tx;
+use super::outbox;
 use super::row::{int, json, status};
 use super::run::RunKey;
 use crate::job::event::{Done, Event, EventBody, State};
@@ -23,6 +25,8 @@ pub(super) struct Head {
     /// How often it was claimed since its last checkpoint.
     pub(super) vain_starts: u32,
     pub(super) model: String,
+    /// The URL that its client wants to be told at.
+    webhook: Option<String>,
     pub(super) log: Log,
     metrics: String,
 }
@@ -35,6 +39,7 @@ struct Row {
     pause_requested: bool,
     vain_starts: u32,
     model: String,
+    webhook: Option<String>,
     #[sqlx(try_from = "i64")]
     last_event_id: u64,
     metrics: String,
@@ -44,7 +49,8 @@ impl Head {
     /// The job of this id.
     pub(super) async fn find(db: &mut SqliteConnection, id: Uuid) -> Result<Option<Self>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "select status, attempt, cancel_requested, pause_requested, vain_starts, model, last_event_id, metrics
+            "select status, attempt, cancel_requested, pause_requested, vain_starts, model, webhook, last_event_id,
+                 metrics
              from jobs where id = ?",
         )
         .bind(id)
@@ -59,6 +65,7 @@ impl Head {
             pause_requested: row.pause_requested,
             vain_starts: row.vain_starts,
             model: row.model,
+            webhook: row.webhook,
             log: Log::at(id, row.last_event_id),
             metrics: row.metrics,
         }))
@@ -123,10 +130,11 @@ impl Move {
         Self { stop_reason: Some(StopReason::User), ..Self::to(Status::Cancelled, at) }
     }
 
-    /// Makes the move, if it is legal, and logs it. Returns the events for those who listen.
+    /// Makes the move, if it is legal, logs it, and writes the messages that tell of it. Returns the events for those who
+    /// listen.
     ///
     /// Whichever way a run ends, the wish that it pause is over; a job that waits again is not one to be cancelled.
-    pub(super) async fn make(self, db: &mut SqliteConnection, head: &mut Head) -> Result<Vec<Event>, StoreError> {
+    pub(super) async fn make(self, tx: &mut Tx, head: &mut Head) -> Result<Vec<Event>, StoreError> {
         let (from, attempt) = (head.status, head.attempt);
         if !from.may_become(self.to) {
             return Err(StoreError::IllegalMove { from, to: self.to });
@@ -143,10 +151,11 @@ impl Move {
             attempt: head.attempt,
             detail: self.detail.map(str::to_owned),
         });
-        let mut events = vec![head.log.push(db, self.at, state).await?];
+        let mut events = vec![head.log.push(tx, self.at, state).await?];
+        outbox::announce(tx, head.webhook.as_deref(), &events[0]).await?;
         if self.to.is_final() {
             let done = EventBody::Done(self.done(head));
-            events.push(head.log.push(db, self.at, done).await?);
+            events.push(head.log.push(tx, self.at, done).await?);
         }
         let (sha256, version) = self.weights.unzip();
         let at = self.at.to_string();
@@ -174,7 +183,7 @@ impl Move {
         .bind(head.id)
         .bind(from.as_str())
         .bind(attempt)
-        .execute(db)
+        .execute(&mut **tx)
         .await?;
         if moved.rows_affected() == 1 { Ok(events) } else { Err(StoreError::Fenced) }
     }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::error::{Corrupt, StoreError};
 use super::faults::Faults;
+use super::outbox::Outbox;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -34,13 +35,20 @@ const CHECKED: u64 = 64 << 20;
 pub(super) struct Tx {
     inner: Transaction<'static, Sqlite>,
     faults: Faults,
+    pub(super) outbox: Outbox,
+    /// Whether it has written a message.
+    pub(super) announced: bool,
 }
 
 impl Tx {
     /// Makes all that was written durable.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.at_commit()?;
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        if self.announced {
+            self.outbox.tell();
+        }
+        Ok(())
     }
 }
 
@@ -70,6 +78,7 @@ pub struct Store {
     pub(super) path: Arc<Path>,
     /// Told when something was deleted.
     pub(super) freed: Arc<Notify>,
+    pub(super) outbox: Outbox,
     sqlite_version: Arc<str>,
     faults: Faults,
 }
@@ -121,8 +130,8 @@ impl Store {
         check_small(&writer, path).await?;
         MIGRATIONS.run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        let (path, freed) = (Arc::from(path), Arc::default());
-        Ok(Self { writer, readers, path, freed, sqlite_version: sqlite_version.into(), faults })
+        let (path, freed, outbox) = (Arc::from(path), Arc::default(), Outbox::default());
+        Ok(Self { writer, readers, path, freed, outbox, sqlite_version: sqlite_version.into(), faults })
     }
 
     /// The version of the SQLite library.
@@ -150,7 +159,7 @@ impl Store {
         // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
         let mut inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         self.faults.at_begin(&mut inner).await?;
-        Ok(Tx { inner, faults: self.faults.clone() })
+        Ok(Tx { inner, faults: self.faults.clone(), outbox: self.outbox.clone(), announced: false })
     }
 
     /// Begins to read from one moment's state.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::checkpoints::{self, StoredCheckpoint};
 use super::error::{Corrupt, StoreError};
 use super::moves::{Head, Move};
-use super::open::Store;
+use super::open::{Store, Tx};
 use super::run::RunKey;
 use super::{history, row};
 use crate::job::event::Event;
@@ -116,11 +116,7 @@ impl Store {
 }
 
 /// A running job waits again, unless its client has asked to cancel or to pause it: the former counts for more.
-pub(super) async fn give_back(
-    db: &mut SqliteConnection,
-    head: &mut Head,
-    at: Timestamp,
-) -> Result<Vec<Event>, StoreError> {
+pub(super) async fn give_back(tx: &mut Tx, head: &mut Head, at: Timestamp) -> Result<Vec<Event>, StoreError> {
     let back = match (head.cancel_requested, head.pause_requested) {
         (true, _) => Move::cancel(at),
         (false, true) => Move::to(Status::Paused, at),
@@ -129,7 +125,7 @@ pub(super) async fn give_back(
             Move { detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }), ..Move::to(Status::Queued, at) }
         }
     };
-    back.make(db, head).await
+    back.make(tx, head).await
 }
 
 async fn head(db: &mut SqliteConnection, id: Uuid) -> Result<Head, StoreError> {

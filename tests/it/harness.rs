@@ -56,7 +56,8 @@ impl Site {
         Self::start_in_with(folder, |_| {}).await
     }
 
-    async fn start_in_with(folder: TempDir, set: impl FnOnce(&mut Config)) -> Self {
+    /// A server on the data of another, set up otherwise.
+    pub(crate) async fn start_in_with(folder: TempDir, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = Self::config(folder.path());
         set(&mut config);
         Self::run(folder, App::build(config).await.expect("a server"))

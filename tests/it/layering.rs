@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     // Weights are read and written by the run that makes them and by the models that serve them.
     &["interop"],
-    &["scheduler", "serving"],
+    &["scheduler", "serving", "webhooks"],
     &["http"],
     &["app"],
     &["cli"],
@@ -25,7 +25,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("tower_http", &["http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
-    ("tokio", &["store", "scheduler", "serving", "http", "app", "cli"]),
+    ("tokio", &["store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
 ];
 
 fn floor_of(room: &str) -> usize {

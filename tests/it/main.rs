@@ -20,6 +20,7 @@
 //! - `gradient_check`: backpropagation against differences
 //! - `imports`: weights that were trained elsewhere
 //! - `deletion`: jobs and models that go for good
+//! - `webhooks`: news of jobs, sent to other services
 //! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
 //! - `dashboard`: the page in Chromium
@@ -49,4 +50,5 @@ mod shutdown;
 mod stream;
 mod toys;
 mod uploads;
+mod webhooks;
 mod wishes;

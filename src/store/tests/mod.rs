@@ -5,6 +5,7 @@ mod fencing;
 mod life;
 mod model;
 mod opening;
+mod outbox;
 mod queue;
 mod reading;
 mod removal;
