@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Wall;
 use crate::data::fetch::Network;
 use crate::data::library::{Library, Options};
-use crate::http::{Api, Limits, Server, router};
-use crate::scheduler::{Capacity, Scheduler};
+use crate::http::{Api, Limits, Prometheus, Server};
+use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
 use crate::serving::Models;
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Courier, PostError};
 
-/// Longest wait for running jobs to save a checkpoint at shutdown.
-const SHUTDOWN: Duration = Duration::from_secs(8);
+/// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`]),
+/// and the store, it is less than the ten seconds that `docker stop` waits.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Longest wait for the store to close: nothing is lost without.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -42,6 +46,10 @@ pub struct Config {
     pub keep_checkpoints: bool,
     /// How news of jobs is sent, if it is.
     pub webhooks: Option<webhooks::Settings>,
+    /// How patient it is with clients.
+    pub limits: Limits,
+    /// The clock on the wall.
+    pub wall: Wall,
 }
 
 impl Config {
@@ -59,6 +67,8 @@ impl Config {
             max_queued: 1000,
             keep_checkpoints: true,
             webhooks: None,
+            limits: Limits::default(),
+            wall: Wall::default(),
         }
     }
 }
@@ -116,8 +126,7 @@ impl App {
     /// # Errors
     /// What cannot be opened, started or bound.
     pub async fn build(config: Config) -> Result<Self, AppError> {
-        let data_dir = |error| AppError::DataDir { path: config.data_dir.clone(), error };
-        create_private(&config.data_dir).map_err(data_dir)?;
+        make_data_dir(&config.data_dir)?;
         let store = Store::open(&config.data_dir.join("dojang.db")).await?;
         Self::build_on(store, config).await
     }
@@ -148,11 +157,13 @@ impl App {
             keep_checkpoints: config.keep_checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
-        let scheduler = Scheduler::new(store, library, capacity);
+        let prometheus = Prometheus::default();
+        let instruments = Instruments { wall: config.wall, meters: prometheus.record(Meters::default) };
+        let scheduler = Scheduler::new(store, library, capacity, instruments);
         let listen = |error| AppError::Listen { addr: config.listen, error };
-        let server = Server::bind(config.listen, Limits::default()).await.map_err(listen)?;
+        let server = Server::bind(config.listen, config.limits).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
-        let api = Api::new(scheduler, models, config.threads);
+        let api = Api::new(scheduler, models, config.threads, prometheus);
         Ok(Self { server, addr, api, courier })
     }
 
@@ -188,13 +199,23 @@ impl App {
                 tracing::warn!("a run did not stop in time; it goes on from its last checkpoint at the next start");
             }
         };
-        self.server.serve(router(self.api), wind_down).await;
-        scheduler.store().close().await;
+        tokio::spawn(self.api.keep_up());
+        self.server.serve(self.api, wind_down).await;
+        if tokio::time::timeout(CLOSE, scheduler.store().close()).await.is_err() {
+            tracing::warn!("the store did not close in time; what it has acknowledged is on the disk");
+        }
         Ok(())
     }
 }
 
-/// Makes the directory, readable by its owner alone: it holds what clients have sent.
+/// Makes the data directory, readable by its owner alone: it holds what clients have sent.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_data_dir(path: &Path) -> Result<(), AppError> {
+    create_private(path).map_err(|error| AppError::DataDir { path: path.to_owned(), error })
+}
+
 fn create_private(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);

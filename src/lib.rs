@@ -9,6 +9,7 @@
 //! | 0 | [`engine`] | numbers only: layers, losses, optimizers, training, checkpoints |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
+//! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
 //! | 3 | [`store`] | SQLite; the only place with sqlx |
 //! | 3½ | [`interop`] | weights as safetensors |
 //! | 4 | [`scheduler`] | the queue, the workers, a job's run, events persisted and then passed on |
@@ -31,6 +32,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod data;
 pub mod engine;
 pub mod http;

@@ -217,7 +217,7 @@ impl Torture {
     }
 
     /// Lets a last server bring all jobs to their ends, and compares these with what they must be.
-    async fn conclude(&mut self, weights: &[Value]) -> Counts {
+    async fn conclude(&mut self, control: &[Undisturbed]) -> Counts {
         let process = self.start();
         let client = process.client.clone();
         self.check_promises(&client).await;
@@ -245,7 +245,11 @@ impl Torture {
             for (event, seen) in &known.seen {
                 assert_eq!(frames.get(*event as usize - 1), Some(seen), "an event was lost or rewritten");
             }
-            counts.add(known, &client.job(id).await, &weights[known.spec]);
+            let job = client.job(id).await;
+            counts.add(known, &job, &control[known.spec].weights);
+            if job["status"] == "succeeded" {
+                assert_eq!(history(&client, id).await, control[known.spec].history, "as if nothing had happened");
+            }
             counts.events += frames.len();
         }
         process.kill();
@@ -302,18 +306,40 @@ async fn stored(client: &Client) -> BTreeSet<String> {
     page["data"].as_array().expect("a list").iter().map(|job| job["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// The final weights of each spec where nothing disturbs the job.
-async fn control(specs: &[Value], folder: &Path) -> Vec<Value> {
+/// What comes of a job that nothing disturbs.
+struct Undisturbed {
+    weights: Value,
+    history: Vec<String>,
+}
+
+/// What comes of each spec where nothing disturbs the job.
+async fn control(specs: &[Value], folder: &Path) -> Vec<Undisturbed> {
     let process = Process::start(folder, 2);
-    let mut weights = Vec::new();
+    let mut control = Vec::new();
     for spec in specs {
-        let job = process.client.submit(spec).await;
-        let job = process.client.finished(&job).await;
+        let id = process.client.submit(spec).await;
+        let job = process.client.finished(&id).await;
         assert_eq!(job["status"], "succeeded", "{job}");
-        weights.push(job["weights_sha256"].clone());
+        let history = history(&process.client, &id).await;
+        control.push(Undisturbed { weights: job["weights_sha256"].clone(), history });
     }
     process.kill();
-    weights
+    control
+}
+
+/// The figures of a job without what depends on the time: each step and epoch once, as CSV and, the same, as JSON.
+async fn history(client: &Client, id: &str) -> Vec<String> {
+    let (_, json) = client.get(&format!("/v1/jobs/{id}/metrics")).await;
+    let (_, csv) = client.get(&format!("/v1/jobs/{id}/metrics?format=csv")).await;
+    let lines: Vec<_> =
+        csv.as_str().expect("text").lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>()).collect();
+    for (kind, list) in [("step", &json["steps"]), ("epoch", &json["epochs"])] {
+        let steps = list.as_array().expect("a list").iter().map(|point| point["step"].to_string());
+        let rows = lines.iter().filter(|cells| cells[0] == kind).map(|cells| cells[1].to_owned());
+        assert!(steps.eq(rows), "JSON and CSV differ");
+    }
+    // All but speed, seconds and time.
+    lines.iter().map(|cells| [&cells[..6], &cells[7..13]].concat().join(",")).collect()
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -332,7 +358,7 @@ async fn nothing_is_lost_however_often_the_server_is_killed() {
     let specs = specs();
     small_mnist(undisturbed.path());
     small_mnist(folder.path());
-    let weights = control(&specs, undisturbed.path()).await;
+    let control = control(&specs, undisturbed.path()).await;
     println!("the control took {:.1} s", began.elapsed().as_secs_f64());
     let mut torture = Torture {
         folder: folder.path().to_owned(),
@@ -356,7 +382,7 @@ async fn nothing_is_lost_however_often_the_server_is_killed() {
             assert_consistent(&database).await;
         }
     }
-    let counts = torture.conclude(&weights).await;
+    let counts = torture.conclude(&control).await;
     assert_consistent(&database).await;
     let Counts { succeeded, cancelled, attempts, events } = counts;
     println!(

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::error::CliError;
 use super::lock::DataLock;
-use crate::app::{App, AppError, Config};
+use crate::app::{App, AppError, Config, make_data_dir};
 
 /// A running server.
 #[derive(Debug)]
@@ -29,8 +29,9 @@ impl Embedded {
     /// If it cannot be built.
     pub(crate) async fn start(config: Config) -> Result<Self, CliError> {
         let data_dir = config.data_dir.clone();
-        let app = Box::pin(App::build(config)).await?;
+        make_data_dir(&data_dir)?;
         let lock = DataLock::take(&data_dir)?;
+        let app = Box::pin(App::build(config)).await?;
         let addr = app.addr();
         let stop = CancellationToken::new();
         let until = stop.clone();

@@ -15,7 +15,7 @@ use super::logging::{self, LogFormat};
 use super::out::say;
 use super::stop::Stop;
 use super::webhook_args::WebhookArgs;
-use crate::app::{App, Config};
+use crate::app::{App, Config, make_data_dir};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -128,12 +128,13 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
     let mut config = args.process.config(args.listen);
     config.webhooks = args.webhooks.settings()?;
     let data_dir = config.data_dir.clone();
+    // Before anything in the folder is touched, its database brought up to date not least, and until the server is gone.
+    make_data_dir(&data_dir)?;
+    let _lock = DataLock::take(&data_dir)?;
     let app = tokio::select! {
         app = Box::pin(App::build(config)) => app?,
         () = stop.requested() => return Ok(Ended::Well),
     };
-    // Before any job of the folder is touched, and until the server is gone.
-    let _lock = DataLock::take(&data_dir)?;
     let addr = app.addr();
     tracing::info!(%addr, data_dir = %data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
     let asked = async move {

@@ -25,6 +25,7 @@ use super::api::Api;
 use super::error::Problem;
 use super::jobs::find;
 use super::list::{List, check_limit};
+use super::meters::Counted;
 use super::params::{JobId, Params};
 use crate::job::event::{Event, EventBody};
 use crate::scheduler::hub::{Received, Subscription};
@@ -75,6 +76,7 @@ pub(super) async fn of_job(
         replaying: true,
         ended: false,
         shutdown: api.scheduler.shutdown_token().clone(),
+        _counted: Counted::new(&api.meters.job_readers),
     };
     Ok(stream_response(stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
@@ -86,7 +88,8 @@ pub(super) async fn of_job(
 pub(super) async fn of_all(State(api): State<Api>) -> Response {
     let live = api.scheduler.hub().subscribe_all();
     let shutdown = api.scheduler.shutdown_token().clone();
-    stream_response(stream::unfold((live, shutdown), |(mut live, shutdown)| async move {
+    let counted = Counted::new(&api.meters.all_readers);
+    stream_response(stream::unfold((live, shutdown, counted), |(mut live, shutdown, counted)| async move {
         loop {
             let received = tokio::select! {
                 received = live.next() => received?,
@@ -95,7 +98,7 @@ pub(super) async fn of_all(State(api): State<Api>) -> Response {
             // Who falls behind here has lost nothing that the lists do not show.
             let Received::Event(event) = received else { continue };
             if !matches!(event.body, EventBody::Checkpoint(_)) {
-                return Some((Ok(frame(&event, false)), (live, shutdown)));
+                return Some((Ok(frame(&event, false)), (live, shutdown, counted)));
             }
         }
     }))
@@ -111,6 +114,7 @@ struct Reader {
     replaying: bool,
     ended: bool,
     shutdown: CancellationToken,
+    _counted: Counted,
 }
 
 impl Reader {

@@ -1,5 +1,7 @@
 //! `POST /predict`: an image, whichever way it comes, to probabilities.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -62,6 +64,7 @@ pub(super) async fn predict(
     Params(params): Params<PredictParams>,
     body: Body,
 ) -> Result<Json<Answer>, Problem> {
+    let began = Instant::now();
     let selector = params.model.as_deref().map(str::parse::<Selector>).transpose()?;
     let served = api.models.resolve(selector.as_ref()).await?;
     let model = served.clone();
@@ -87,6 +90,7 @@ pub(super) async fn predict(
             }
         })
         .collect();
+    api.meters.predicted(decoded.count, began.elapsed());
     let width = served.input().len();
     Ok(Json(Answer {
         model: ModelView {

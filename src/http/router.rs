@@ -1,7 +1,5 @@
 //! Every route, and what all requests go through.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -12,26 +10,23 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use super::api::Api;
 use super::{
-    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, metrics, models,
-    predict, recipes, same_site, storage, uploads, webhooks, weights,
+    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, meters, metrics,
+    models, pause, predict, prometheus, recipes, same_site, storage, uploads, webhooks, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
 const BODY_LIMIT: usize = 16 << 20;
-/// Longest pause in a request's body.
-const BODY_PAUSE: Duration = Duration::from_secs(20);
 /// What the dashboard may do: nothing but talk to this server.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: \
     blob:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// All of HTTP.
-pub fn router(api: Api) -> Router {
+pub(super) fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/{id}", get(jobs::show).delete(jobs::remove))
@@ -64,19 +59,21 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/version", get(health::version))
+        .route("/metrics", get(prometheus::show))
         .route("/", get(assets::index))
         .route("/assets/{*path}", get(assets::asset))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(api)
+        .with_state(api.clone())
         .layer(middleware::from_fn(same_site::refuse_cross_site_writes))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
+        .layer(middleware::map_request(pause::bound))
         .layer(CompressionLayer::new().compress_when(
             // A compressed stream of events would wait in the compressor.
             SizeAbove::new(1024).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(api.prometheus, meters::count))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))

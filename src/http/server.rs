@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::api::Api;
+use super::router::router;
 use super::socket::Socket;
+use super::timer::PatientTimer;
 
 /// How long clients may take, and how many there may be.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +35,9 @@ impl Default for Limits {
         Self {
             connections: 2048,
             header_timeout: Duration::from_secs(30),
-            write_stall: Duration::from_secs(30),
-            drain: Duration::from_secs(5),
+            // With what its buffers hold before it shows, a reader that stalls is gone after half a minute.
+            write_stall: Duration::from_secs(20),
+            drain: Duration::from_secs(3),
         }
     }
 }
@@ -63,7 +67,8 @@ impl Server {
     }
 
     /// Serves until `stop` resolves, then lets the requests under way finish.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, api: Api, stop: impl Future<Output = ()>) {
+        let (stalled, router) = (api.meters.stalled.clone(), router(api));
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let mut stop = std::pin::pin!(stop);
@@ -77,7 +82,10 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => self.handle(stream, router.clone(), &graceful, permit),
+                Ok((stream, _)) => {
+                    let socket = Socket::new(stream, self.limits.write_stall, stalled.clone());
+                    self.handle(socket, router.clone(), &graceful, permit);
+                }
                 Err(error) => {
                     // Out of file descriptors, mostly: others will close some.
                     tracing::warn!(%error, "failed to accept a connection");
@@ -91,12 +99,10 @@ impl Server {
         }
     }
 
-    fn handle(&self, stream: TcpStream, router: Router, graceful: &GracefulShutdown, permit: impl Send + 'static) {
-        // Events are small and should leave at once.
-        let _ = stream.set_nodelay(true);
+    fn handle(&self, socket: Socket, router: Router, graceful: &GracefulShutdown, permit: impl Send + 'static) {
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(64 << 10);
-        let io = TokioIo::new(Socket::new(stream, self.limits.write_stall));
+        http.timer(PatientTimer).header_read_timeout(self.limits.header_timeout).max_buf_size(64 << 10);
+        let io = TokioIo::new(socket);
         let connection = graceful.watch(http.serve_connection(io, TowerToHyperService::new(router)));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

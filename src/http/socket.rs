@@ -4,26 +4,37 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+
+use crate::clock::Patience;
+
+/// Bytes that the system takes at most of what it cannot send yet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 64 << 10;
 
 /// A socket whose writes fail when none gets through for a while.
-#[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    patience: Duration,
     /// Runs while a write waits.
-    stalled: Pin<Box<Sleep>>,
+    patience: Patience,
     waiting: bool,
+    /// Counts readers that were given up.
+    dropped: Counter,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: Box::pin(tokio::time::sleep(patience)), waiting: false }
+    pub(super) fn new(stream: TcpStream, patience: Duration, dropped: Counter) -> Self {
+        // Events are small and should leave at once.
+        let _ = stream.set_nodelay(true);
+        // What a reader does not take is to show soon, and not to fill a buffer of some megabytes first.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        Self { stream, patience: Patience::new(patience), waiting: false, dropped }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -33,13 +44,11 @@ impl Socket {
         }
         if !self.waiting {
             self.waiting = true;
-            let deadline = Instant::now() + self.patience;
-            self.stalled.as_mut().reset(deadline);
+            self.patience.begin_anew();
         }
-        match self.stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader has stalled"))),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(Pin::new(&mut self.patience).poll(cx));
+        self.dropped.increment(1);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader has stalled")))
     }
 }
 
@@ -91,7 +100,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let reader = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        let mut socket = Socket::new(stream, Duration::from_millis(50));
+        let mut socket = Socket::new(stream, Duration::from_millis(50), Counter::noop());
         let error = loop {
             if let Err(error) = socket.write_all(&[0; 1 << 16]).await {
                 break error;

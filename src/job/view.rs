@@ -12,7 +12,7 @@ use crate::engine::network::LayerSummary;
 /// A job with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id, a UUID version 7: ids sort by time.
+    /// Its id, a UUID version 7: ids sort in the order in which jobs were accepted, whatever the clock says.
     pub id: Uuid,
     /// What people call it.
     pub name: String,

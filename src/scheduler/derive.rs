@@ -4,7 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Scheduler;
-use super::intake::{SubmitError, new_job};
+use super::intake::SubmitError;
 use crate::engine::checkpoint::Checkpoint;
 use crate::interop::sha256_hex;
 use crate::job::fork::{check_length, forked_spec, keeps_best};
@@ -34,7 +34,7 @@ impl Scheduler {
         let plan = self.plan_with_data(spec)?;
         check_length(&plan, checkpoint.step)?;
         let fork = begin(&source, plan.spec(), checkpoint).await?;
-        self.admit(new_job(&plan, Some(fork), None), key).await
+        self.admit(self.new_job(&plan, Some(fork), None), key).await
     }
 
     /// Takes in a job that does one that succeeded again: the same spec, from the same beginning.
@@ -57,7 +57,7 @@ impl Scheduler {
             None => None,
             Some((source, sha256)) => Some(self.same_beginning(source, &sha256, plan.spec()).await?),
         };
-        self.admit(new_job(&plan, fork, Some(id)), key).await
+        self.admit(self.new_job(&plan, fork, Some(id)), key).await
     }
 
     async fn source(&self, id: Uuid) -> Result<Job, SubmitError> {

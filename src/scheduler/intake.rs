@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::Scheduler;
-use super::clock::now;
 use crate::job::fault::Faults;
 use crate::job::plan::Plan;
 use crate::job::spec::TrainSpec;
@@ -48,7 +47,7 @@ impl Scheduler {
         }
         let _intake = self.no_removal().await;
         let plan = self.plan_with_data(spec)?;
-        self.admit(new_job(&plan, None, None), key).await
+        self.admit(self.new_job(&plan, None, None), key).await
     }
 
     /// Takes weights in that no job has trained, as the next version of their model. When this returns, it is durable.
@@ -61,7 +60,7 @@ impl Scheduler {
         }
         let _intake = self.no_removal().await;
         self.plan(new.spec.clone())?;
-        Ok(self.store().import_version(&new, now()).await?)
+        Ok(self.store().import_version(&new, self.now()).await?)
     }
 
     /// The job that a request with this key has made. Asked before anything is checked: what was accepted once stays so,
@@ -71,7 +70,7 @@ impl Scheduler {
             return Err(SubmitError::ShuttingDown);
         }
         let Some(key) = key else { return Ok(None) };
-        match self.store().keyed(key, now()).await? {
+        match self.store().keyed(key, self.up()).await? {
             None => Ok(None),
             Some(Keyed::Job(job)) => Ok(Some(self.estimated(*job).await?)),
             Some(Keyed::Other) => Err(SubmitError::KeyTaken),
@@ -80,7 +79,7 @@ impl Scheduler {
 
     /// Keeps a job that is checked, tells of it and wakes a worker.
     pub(super) async fn admit(&self, new: NewJob, key: Option<&RequestKey>) -> Result<Job, SubmitError> {
-        let terms = Terms { max_queued: Some(self.capacity().max_queued), key };
+        let terms = Terms { max_queued: Some(self.capacity().max_queued), key, up: self.up() };
         let job = match self.store().admit(&new, terms).await? {
             Admitted::New(job, events) => {
                 self.hub().publish(events);
@@ -94,10 +93,10 @@ impl Scheduler {
         // It is accepted, whether or not its turn can be estimated.
         Ok(self.estimated(job.clone()).await.unwrap_or(job))
     }
-}
 
-/// A job of this plan, new from now on.
-pub(super) fn new_job(plan: &Plan, fork: Option<Fork>, reproduces: Option<Uuid>) -> NewJob {
-    let (spec, plan) = (plan.spec().clone(), plan.summary());
-    NewJob { id: Uuid::now_v7(), spec, plan, at: now(), fork, reproduces }
+    /// A job of this plan, new from now on.
+    pub(super) fn new_job(&self, plan: &Plan, fork: Option<Fork>, reproduces: Option<Uuid>) -> NewJob {
+        let (spec, plan) = (plan.spec().clone(), plan.summary());
+        NewJob { spec, plan, at: self.now(), fork, reproduces }
+    }
 }

@@ -6,9 +6,9 @@
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `meters`: what the runs have done, for `/metrics`
 //! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
-mod clock;
 mod control;
 mod cores;
 mod datasets;
@@ -16,6 +16,7 @@ mod derive;
 mod eta;
 pub mod hub;
 mod intake;
+mod meters;
 mod record;
 mod removal;
 mod run;
@@ -26,5 +27,6 @@ pub mod worker;
 
 pub use datasets::RemoveDatasetError;
 pub use intake::SubmitError;
-pub use state::{Capacity, Scheduler};
+pub use meters::Meters;
+pub use state::{Capacity, Instruments, Scheduler};
 pub use wishes::WishError;

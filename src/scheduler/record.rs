@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::now;
 use super::control::{Control, Stop};
 use super::hub::Hub;
+use super::meters::Meters;
 use super::watch::{Message, Snapshot, Standing};
+use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
@@ -44,6 +45,8 @@ pub(super) struct Recorder {
     pub(super) last_event_id: u64,
     pub(super) control: Control,
     pub(super) shutdown: CancellationToken,
+    pub(super) wall: Wall,
+    pub(super) meters: Meters,
 }
 
 /// Events that go into one commit, with what they leave behind.
@@ -131,11 +134,13 @@ impl Recorder {
         snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
+        let began = Instant::now();
         let (checkpoint, event) = self.checkpoint(snapshot).await?;
         events.push(event);
         let (store, run) = (self.store.clone(), self.run);
         let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
         self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
+        self.meters.checkpoints.record(began.elapsed());
         self.hub.publish(events);
         Ok(())
     }
@@ -158,7 +163,7 @@ impl Recorder {
 
     fn event(&mut self, body: EventBody) -> Event {
         self.last_event_id += 1;
-        Event { id: self.last_event_id, job: self.run.job, at: now(), body }
+        Event { id: self.last_event_id, job: self.run.job, at: self.wall.now(), body }
     }
 
     /// Tries a write until it is done. A full or busy disk is waited for; the training thread waits too.

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
+use super::meters::Meters;
 use super::watch::{Frame, Halt, Message, Snapshot, Standing, Watch};
+use crate::clock::Awake;
 use crate::data::Dataset;
 use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
@@ -31,6 +33,8 @@ pub(super) struct Start {
     pub(super) control: Control,
     pub(super) share: Share,
     pub(super) outbox: mpsc::Sender<Message>,
+    pub(super) awake: Awake,
+    pub(super) meters: Meters,
 }
 
 /// How a run ended.
@@ -105,6 +109,8 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
     };
     let settings = plan.settings().clone();
     let frame = Frame {
+        awake: start.awake.clone(),
+        meters: start.meters.clone(),
         steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
         checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
         max_seconds: spec.max_seconds,

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::clock::now;
 use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
+use super::meters::Meters;
+use crate::clock::{Awake, Wall};
 use crate::data::library::Library;
 use crate::data::source::DataError;
 use crate::job::fault::{Fault, Faults, Pointer};
@@ -35,8 +37,9 @@ struct Inner {
     running: Mutex<HashMap<Uuid, Control>>,
     cores: Cores,
     capacity: Capacity,
-    /// When this process began: jobs that bring it down are held back from then on. The clock on the wall may jump.
-    began: Instant,
+    /// Since when this process is up: jobs that bring it down are held back from then on.
+    awake: Awake,
+    instruments: Instruments,
     /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
     /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
@@ -61,6 +64,15 @@ pub struct Capacity {
     pub webhooks: Option<Reach>,
 }
 
+/// What tells the time, and what counts.
+#[derive(Debug, Clone, Default)]
+pub struct Instruments {
+    /// The clock on the wall.
+    pub wall: Wall,
+    /// What the runs have done.
+    pub meters: Meters,
+}
+
 /// A dataset that is not to be had, as a fault of the spec that names it.
 fn no_dataset(error: &DataError) -> Faults {
     Faults(vec![Pointer::root().at("dataset").at("name").fault(error.to_string())])
@@ -81,7 +93,7 @@ fn wrong_webhook(spec: &TrainSpec, reach: Option<Reach>) -> Option<Fault> {
 
 impl Scheduler {
     /// A scheduler without workers; [`start`](Self::start) adds them.
-    pub fn new(store: Store, library: Arc<Library>, capacity: Capacity) -> Self {
+    pub fn new(store: Store, library: Arc<Library>, capacity: Capacity, instruments: Instruments) -> Self {
         Self(Arc::new(Inner {
             store,
             library,
@@ -90,7 +102,8 @@ impl Scheduler {
             running: Mutex::default(),
             cores: Cores::new(capacity.threads),
             capacity,
-            began: Instant::now(),
+            awake: Awake::start(),
+            instruments,
             intake: RwLock::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
@@ -103,7 +116,7 @@ impl Scheduler {
     /// # Errors
     /// If the store cannot be written.
     pub async fn start(&self) -> Result<(), StoreError> {
-        for job in self.store().requeue_running(now()).await? {
+        for job in self.store().requeue_running(self.now()).await? {
             tracing::info!(%job, "was running when the server stopped; goes on from its last checkpoint");
         }
         for _ in 0..self.0.capacity.slots {
@@ -148,6 +161,10 @@ impl Scheduler {
             control.stop(Stop::GiveBack);
         }
         self.0.workers.wait().await;
+        if let Err(error) = self.0.store.keep_uptime(self.up()).await {
+            // Keys of requests are then remembered for somewhat longer.
+            tracing::debug!(%error, "failed to write down how long the server was up");
+        }
     }
 
     /// Where events are passed on.
@@ -180,9 +197,27 @@ impl Scheduler {
         self.0.capacity
     }
 
+    /// How many jobs train in this process.
+    pub fn runs(&self) -> usize {
+        self.running().len()
+    }
+
     /// How long this process has been up.
-    pub(super) fn up(&self) -> Duration {
-        self.0.began.elapsed()
+    pub fn up(&self) -> Duration {
+        self.0.awake.up()
+    }
+
+    pub(super) fn awake(&self) -> &Awake {
+        &self.0.awake
+    }
+
+    /// Now, as events and jobs show it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.instruments.wall.now()
+    }
+
+    pub(super) fn instruments(&self) -> &Instruments {
+        &self.0.instruments
     }
 
     /// While this is held, no dataset and no job is removed.

@@ -1,12 +1,14 @@
 //! The observer of a run: it lives on the training thread, polls the run's control after every mini-batch and hands
 //! what happens to the recorder, adding what only a clock knows: speed, time left, when a checkpoint is due.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
+use super::meters::Meters;
+use crate::clock::Awake;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::train::{Command, Observer, TrainEvent};
@@ -65,6 +67,9 @@ pub(super) enum Halt {
 /// What does not change while a run goes on.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
+    /// Training time is that of a process at work: a stop of it takes nobody's time.
+    pub(super) awake: Awake,
+    pub(super) meters: Meters,
     pub(super) steps_per_epoch: u64,
     pub(super) checkpoint_every: Duration,
     pub(super) max_seconds: Option<f64>,
@@ -79,10 +84,10 @@ pub(super) struct Watch<'a> {
     control: &'a Control,
     share: &'a Share,
     outbox: &'a mpsc::Sender<Message>,
-    began: Instant,
-    saved: Instant,
-    epoch_began: Instant,
-    window_began: Instant,
+    began: Duration,
+    saved: Duration,
+    epoch_began: Duration,
+    window_began: Duration,
     /// Mini-batches done when the last window ended.
     window_from: u64,
     /// Threads of the pool that training runs in now.
@@ -100,7 +105,7 @@ impl<'a> Watch<'a> {
         outbox: &'a mpsc::Sender<Message>,
         standing: Standing,
     ) -> Self {
-        let now = Instant::now();
+        let now = frame.awake.up();
         Self {
             frame,
             control,
@@ -124,15 +129,15 @@ impl<'a> Watch<'a> {
         Ok(pool)
     }
 
-    /// Training time of the job so far, in seconds.
-    fn trained_seconds(&self) -> f64 {
-        self.frame.trained_before + self.began.elapsed().as_secs_f64()
+    /// Training time of the job up to a moment, in seconds.
+    fn trained_seconds(&self, now: Duration) -> f64 {
+        self.frame.trained_before + (now - self.began).as_secs_f64()
     }
 
     /// A state with what this run knows of it.
     pub(super) fn snapshot(&self, state: Checkpoint) -> Snapshot {
         let epoch = state.position.step.div_ceil(self.frame.steps_per_epoch).max(1);
-        Snapshot { epoch, trained_seconds: self.trained_seconds(), state }
+        Snapshot { epoch, trained_seconds: self.trained_seconds(self.frame.awake.up()), state }
     }
 
     /// Hands an event to the recorder.
@@ -157,10 +162,13 @@ impl<'a> Watch<'a> {
     }
 
     fn advance(&mut self, step: u64, samples: u64) {
-        let seconds = self.window_began.elapsed().as_secs_f64();
-        self.window_began = Instant::now();
+        let now = self.frame.awake.up();
+        let seconds = (now - self.window_began).as_secs_f64();
+        self.window_began = now;
         let steps = step.saturating_sub(self.window_from);
         self.window_from = step;
+        self.frame.meters.steps.increment(steps);
+        self.frame.meters.samples.increment(samples);
         self.reach(step);
         let progress = &mut self.standing.progress;
         if seconds > 0.0 && steps > 0 {
@@ -177,9 +185,10 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn next(&mut self, _step: u64) -> Command {
+        let now = self.frame.awake.up();
         self.halt = if let Some(stop) = self.control.requested() {
             Some(Halt::Told(stop))
-        } else if self.frame.max_seconds.is_some_and(|limit| self.trained_seconds() >= limit) {
+        } else if self.frame.max_seconds.is_some_and(|limit| self.trained_seconds(now) >= limit) {
             Some(Halt::MaxSeconds)
         } else if self.share.threads() != self.threads {
             Some(Halt::Reshare)
@@ -188,7 +197,7 @@ impl Observer for Watch<'_> {
         };
         match self.halt {
             Some(_) => Command::Stop,
-            None if self.saved.elapsed() >= self.frame.checkpoint_every => Command::Save,
+            None if now - self.saved >= self.frame.checkpoint_every => Command::Save,
             None => Command::Continue,
         }
     }
@@ -223,9 +232,9 @@ impl Observer for Watch<'_> {
                     (train.mean_loss(), train.accuracy());
                 (self.standing.metrics.test_loss, self.standing.metrics.test_accuracy) =
                     (test.mean_loss(), test.accuracy());
-                let seconds = self.epoch_began.elapsed().as_secs_f64();
-                self.epoch_began = Instant::now();
-                self.window_began = Instant::now();
+                let now = self.frame.awake.up();
+                let seconds = (now - self.epoch_began).as_secs_f64();
+                (self.epoch_began, self.window_began) = (now, now);
                 EventBody::Epoch(Epoch {
                     epoch,
                     step,
@@ -245,6 +254,6 @@ impl Observer for Watch<'_> {
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
         self.reach(checkpoint.position.step);
         self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint))));
-        self.saved = Instant::now();
+        self.saved = self.frame.awake.up();
     }
 }

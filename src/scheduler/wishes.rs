@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::Scheduler;
-use super::clock::now;
 use super::control::Stop;
 use crate::job::fault::Faults;
 use crate::job::status::Status;
@@ -31,7 +30,7 @@ impl Scheduler {
     /// # Errors
     /// If the store fails. `None` if there is no such job.
     pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let Some(granted) = self.store().cancel(id, now()).await? else { return Ok(None) };
+        let Some(granted) = self.store().cancel(id, self.now()).await? else { return Ok(None) };
         Ok(Some(self.see_to(granted).await))
     }
 
@@ -41,7 +40,7 @@ impl Scheduler {
     /// # Errors
     /// If the job has ended or is being cancelled, or the store fails. `None` if there is no such job.
     pub async fn pause(&self, id: Uuid) -> Result<Option<Job>, WishError> {
-        let Some(granted) = self.store().pause(id, now()).await? else { return Ok(None) };
+        let Some(granted) = self.store().pause(id, self.now()).await? else { return Ok(None) };
         Ok(Some(self.see_to(granted?).await))
     }
 
@@ -57,7 +56,7 @@ impl Scheduler {
             // Nothing has kept its dataset for it.
             self.plan_with_data(job.spec)?;
         }
-        let Some(granted) = self.store().resume(id, now()).await? else { return Ok(None) };
+        let Some(granted) = self.store().resume(id, self.now()).await? else { return Ok(None) };
         let job = self.see_to(granted?).await;
         self.wake().notify_one();
         Ok(Some(job))

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Scheduler;
-use super::clock::now;
 use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
 use super::run::{Ending, Start, Trained, run};
@@ -59,7 +59,7 @@ impl Scheduler {
     /// # Errors
     /// If no job can be claimed; a run that fails is not an error of this.
     pub async fn run_next(&self) -> Result<Turn, StoreError> {
-        let Some(mut claim) = self.store().claim(now(), self.up()).await? else { return Ok(Turn::Empty) };
+        let Some(mut claim) = self.store().claim(self.now(), self.up()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
@@ -78,11 +78,21 @@ impl Scheduler {
             last_event_id,
             control: control.clone(),
             shutdown: self.shutdown_token().clone(),
+            wall: self.instruments().wall.clone(),
+            meters: self.instruments().meters.clone(),
         };
         let ending = match checkpoint {
             Ok(checkpoint) => {
                 let (outbox, inbox) = mpsc::channel(OUTBOX);
-                let start = Start { job: job.clone(), checkpoint, control, share: self.cores().join(), outbox };
+                let start = Start {
+                    job: job.clone(),
+                    checkpoint,
+                    control,
+                    share: self.cores().join(),
+                    outbox,
+                    awake: self.awake().clone(),
+                    meters: self.instruments().meters.clone(),
+                };
                 let ended = self.start_thread(start);
                 match recorder.record(inbox).await {
                     Ok(()) => ended.await.unwrap_or_else(|_| Ending::Failed {
@@ -108,7 +118,7 @@ impl Scheduler {
     async fn give_up(&self, run: RunKey, lost: Lost) {
         tracing::warn!(job = %run.job, ?lost, "the run was given up");
         while lost == Lost::Abandoned && !self.is_shutting_down() {
-            match self.store().abandon(run, now()).await {
+            match self.store().abandon(run, self.now()).await {
                 Ok(events) => return self.hub().publish(events),
                 Err(StoreError::Fenced) => return,
                 Err(error) => tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue"),
@@ -171,7 +181,7 @@ impl Scheduler {
             true => finish,
             false => Finish { last_state: LastState::Deleted, ..finish },
         };
-        let events = recorder.insist(|| self.store().finish(recorder.run, &finish, now())).await?;
+        let events = recorder.insist(|| self.store().finish(recorder.run, &finish, self.now())).await?;
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
         self.hub().publish(events);
         Ok(())
@@ -186,10 +196,12 @@ impl Scheduler {
         snapshot: Snapshot,
         standing: Standing,
     ) -> Result<(), Lost> {
+        let began = Instant::now();
         let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
         let events = [event];
         let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
-        let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), now())).await?;
+        let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;
+        recorder.meters.checkpoints.record(began.elapsed());
         let status = events.iter().rev().find_map(|event| match &event.body {
             EventBody::State(state) => Some(state.status.as_str()),
             _ => None,

@@ -14,7 +14,7 @@ pub enum StoreError {
     /// What is stored is not what was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// The disk is full, or fails.
+    /// The disk is full, or fails, or has become read-only.
     #[error("the disk is full or fails: {0}")]
     Full(#[source] sqlx::Error),
     /// Others hold the database for too long.
@@ -69,7 +69,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(e) => {
                 match e.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-                    Some(FULL | IOERR) => Self::Full(error),
+                    Some(FULL | IOERR | READONLY) => Self::Full(error),
                     Some(BUSY | LOCKED) => Self::Busy(error),
                     Some(CORRUPT | NOTADB) => Self::Corrupt(Corrupt::new(format!("the database file: {e}"))),
                     _ => Self::Database(error),
@@ -99,6 +99,7 @@ impl From<MigrateError> for StoreError {
 // SQLite's primary result codes: the low byte of what its driver reports.
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
+const READONLY: u32 = 8;
 const IOERR: u32 = 10;
 const CORRUPT: u32 = 11;
 const FULL: u32 = 13;

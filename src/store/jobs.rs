@@ -1,5 +1,7 @@
 //! Jobs accepted and read.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, SqliteConnection};
 use uuid::Uuid;
@@ -7,10 +9,10 @@ use uuid::Uuid;
 use super::checkpoints::{self, NewCheckpoint};
 use super::error::{Corrupt, StoreError};
 use super::events::Log;
-use super::history;
 use super::keys::{self, Keyed, RequestKey};
 use super::open::Store;
 use super::row::{self, JobRow, int, job_columns, json};
+use super::{history, ids};
 use crate::job::event::{Event, EventBody, State};
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
@@ -20,8 +22,6 @@ use crate::job::view::{Job, LastMetrics, Progress};
 /// A job to accept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewJob {
-    /// Its id.
-    pub id: Uuid,
     /// What was asked for.
     pub spec: TrainSpec,
     /// What that comes to.
@@ -52,6 +52,8 @@ pub struct Terms<'a> {
     pub max_queued: Option<u64>,
     /// What makes the request one that may come twice.
     pub key: Option<&'a RequestKey>,
+    /// How long the process is up that accepts it: keys are as old as that says.
+    pub up: Duration,
 }
 
 /// What came of a job that was to be accepted.
@@ -106,9 +108,10 @@ impl Store {
     /// Any failure of the database.
     pub async fn admit(&self, new: &NewJob, terms: Terms<'_>) -> Result<Admitted, StoreError> {
         let mut tx = self.write().await?;
+        let now = self.uptime_ms(terms.up)?;
         if let Some(key) = terms.key {
-            keys::delete_old(&mut tx, new.at).await?;
-            match keys::find(&mut tx, key, new.at).await? {
+            keys::delete_old(&mut tx, now).await?;
+            match keys::find(&mut tx, key, now).await? {
                 Some(Keyed::Job(job)) => return Ok(Admitted::Known(job)),
                 Some(Keyed::Other) => return Ok(Admitted::KeyTaken),
                 None => {}
@@ -122,11 +125,12 @@ impl Store {
                 return Ok(Admitted::QueueFull(waiting));
             }
         }
-        let event = insert(&mut tx, new).await?;
+        let id = ids::next(&mut tx, new.at).await?;
+        let event = insert(&mut tx, id, new).await?;
         if let Some(key) = terms.key {
-            keys::keep(&mut tx, key, new).await?;
+            keys::keep(&mut tx, key, id, now).await?;
         }
-        let job = row::get(&mut tx, new.id).await?;
+        let job = row::get(&mut tx, id).await?;
         tx.commit().await?;
         Ok(Admitted::New(Box::new(job), vec![event]))
     }
@@ -203,8 +207,8 @@ impl Store {
 }
 
 /// Writes a new job, with the first event of its log.
-async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreError> {
-    let mut log = Log::at(new.id, 0);
+async fn insert(db: &mut SqliteConnection, id: Uuid, new: &NewJob) -> Result<Event, StoreError> {
+    let mut log = Log::at(id, 0);
     let start = Progress::start(&new.plan);
     let progress = new.fork.as_ref().map_or(start.clone(), |fork| history::progress_at(&start, fork.checkpoint.step));
     sqlx::query(
@@ -212,7 +216,7 @@ async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreE
              webhook, forked_from, start_sha256, reproduces)
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
-    .bind(new.id)
+    .bind(id)
     .bind(Status::Queued.as_str())
     .bind(int(log.last() + 1)?)
     .bind(json(&new.spec)?)
@@ -229,7 +233,7 @@ async fn insert(db: &mut SqliteConnection, new: &NewJob) -> Result<Event, StoreE
     .execute(&mut *db)
     .await?;
     if let Some(fork) = &new.fork {
-        checkpoints::replace(&mut *db, new.id, &fork.checkpoint).await?;
+        checkpoints::replace(&mut *db, id, &fork.checkpoint).await?;
     }
     let state = State { status: Status::Queued, stop_reason: None, attempt: 0, detail: None };
     log.push(db, new.at, EventBody::State(state)).await

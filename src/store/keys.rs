@@ -1,18 +1,18 @@
 //! Requests that may come twice, by the key that their client gives them
 //! (draft-ietf-httpapi-idempotency-key-header).
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::jobs::NewJob;
 use super::open::Store;
-use super::row;
+use super::row::{self, int};
 use crate::job::view::Job;
 
-/// How long a key is remembered.
-const KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// How long a key is remembered, of the time that servers are up: no clock on the wall can make a request new again.
+const KEPT: Duration = Duration::from_hours(24);
 
 /// A request as its client names it, and what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,33 +33,48 @@ pub enum Keyed {
 }
 
 impl Store {
-    /// What a key stands for; `None` if it is new, or was last used more than a day ago.
+    /// What a key stands for, in a process that is `up` for so long; `None` if it is new, or more than a day old.
     ///
     /// # Errors
     /// Any failure of the database.
-    pub async fn keyed(&self, key: &RequestKey, at: Timestamp) -> Result<Option<Keyed>, StoreError> {
-        find(&mut *self.read().await?, key, at).await
+    pub async fn keyed(&self, key: &RequestKey, up: Duration) -> Result<Option<Keyed>, StoreError> {
+        let now = self.uptime_ms(up)?;
+        find(&mut *self.read().await?, key, now).await
+    }
+
+    /// Writes down that this process is `up` for so long: keys go on getting older in the next one.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn keep_uptime(&self, up: Duration) -> Result<(), StoreError> {
+        let now = self.uptime_ms(up)?;
+        let mut tx = self.write().await?;
+        note(&mut tx, now).await?;
+        tx.commit().await
+    }
+
+    /// How long servers have been up with this database, in a process that is `up` for so long.
+    pub(super) fn uptime_ms(&self, up: Duration) -> Result<i64, StoreError> {
+        let ms = int(u64::try_from(up.as_millis()).unwrap_or(u64::MAX))?;
+        Ok(self.uptime_before.saturating_add(ms))
     }
 }
 
-/// The creation times of the keys that count at this moment, in milliseconds. After a clock that was far ahead has been
-/// put right, a key from the future counts no longer than any other.
-fn span(at: Timestamp) -> (i64, i64) {
-    let (now, kept) = (at.as_millisecond(), i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
-    (now.saturating_sub(kept), now.saturating_add(kept))
+async fn note(db: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+    sqlx::query("update uptime set ms = max(ms, ?)").bind(now).execute(db).await?;
+    Ok(())
 }
 
-pub(super) async fn find(
-    db: &mut SqliteConnection,
-    key: &RequestKey,
-    at: Timestamp,
-) -> Result<Option<Keyed>, StoreError> {
-    let (first, last) = span(at);
+/// Keys of before this uptime count no more.
+fn oldest(now: i64) -> i64 {
+    now.saturating_sub(i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX))
+}
+
+pub(super) async fn find(db: &mut SqliteConnection, key: &RequestKey, now: i64) -> Result<Option<Keyed>, StoreError> {
     let row: Option<(String, Uuid)> =
-        sqlx::query_as("select request_sha256, job from idempotency_keys where key = ? and created_ms between ? and ?")
+        sqlx::query_as("select request_sha256, job from idempotency_keys where key = ? and uptime_ms >= ?")
             .bind(&key.key)
-            .bind(first)
-            .bind(last)
+            .bind(oldest(now))
             .fetch_optional(&mut *db)
             .await?;
     match row {
@@ -70,24 +85,20 @@ pub(super) async fn find(
 }
 
 /// Remembers which job a request has made.
-pub(super) async fn keep(db: &mut SqliteConnection, key: &RequestKey, new: &NewJob) -> Result<(), StoreError> {
-    sqlx::query("insert into idempotency_keys (key, request_sha256, job, created_ms) values (?, ?, ?, ?)")
+pub(super) async fn keep(db: &mut SqliteConnection, key: &RequestKey, job: Uuid, now: i64) -> Result<(), StoreError> {
+    note(&mut *db, now).await?;
+    sqlx::query("insert into idempotency_keys (key, request_sha256, job, uptime_ms) values (?, ?, ?, ?)")
         .bind(&key.key)
         .bind(&key.request_sha256)
-        .bind(new.id)
-        .bind(new.at.as_millisecond())
+        .bind(job)
+        .bind(now)
         .execute(db)
         .await?;
     Ok(())
 }
 
 /// Forgets the keys that count no more.
-pub(super) async fn delete_old(db: &mut SqliteConnection, at: Timestamp) -> Result<(), StoreError> {
-    let (first, last) = span(at);
-    sqlx::query("delete from idempotency_keys where created_ms < ? or created_ms > ?")
-        .bind(first)
-        .bind(last)
-        .execute(db)
-        .await?;
+pub(super) async fn delete_old(db: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+    sqlx::query("delete from idempotency_keys where uptime_ms < ?").bind(oldest(now)).execute(db).await?;
     Ok(())
 }

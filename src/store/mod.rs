@@ -5,7 +5,8 @@
 //!
 //! - `open`: the database: opened, brought up to date, closed
 //! - `error`: what can go wrong; [`Faults`]: what goes wrong on purpose
-//! - `jobs`: jobs accepted and read
+//! - `jobs`: jobs accepted and read; `ids`: their ids
+//! - `counts`: how many jobs are in each state
 //! - `keys`: requests that may come twice; `rests`: how much is left to train of jobs that have not ended
 //! - `queue`: jobs claimed and given back; `wishes`: cancelled, paused and resumed
 //! - `run`: what a run writes, from its first event to its end
@@ -18,12 +19,14 @@
 
 mod checkpoints;
 mod chunks;
+mod counts;
 mod datasets;
 mod diagnostics;
 mod error;
 mod events;
 mod faults;
 mod history;
+mod ids;
 mod inspect;
 mod jobs;
 mod keys;
@@ -41,6 +44,7 @@ mod weights;
 mod wishes;
 
 pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use counts::Counts;
 pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError};

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::error::{Corrupt, StoreError};
 use super::faults::Faults;
 use super::outbox::Outbox;
+use crate::clock::Patience;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -24,6 +25,9 @@ const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);
 
 /// How long a writer of another process, or a queue for our own connections, is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The driver's own bound for that, which is only to end at all.
+const LONGEST_QUEUE: Duration = Duration::from_secs(600);
 
 const READERS: u32 = 4;
 
@@ -81,6 +85,8 @@ pub struct Store {
     pub(super) outbox: Outbox,
     sqlite_version: Arc<str>,
     faults: Faults,
+    /// Milliseconds that servers were up with this database before this one.
+    pub(super) uptime_before: i64,
 }
 
 impl Store {
@@ -101,7 +107,8 @@ impl Store {
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).foreign_keys(true);
         let pool = || {
             SqlitePoolOptions::new()
-                .acquire_timeout(PATIENCE)
+                // It is bounded where it matters, by what a stop of the process does not use up.
+                .acquire_timeout(LONGEST_QUEUE)
                 // A connection that is kept costs little, and closing the last one folds in the whole log.
                 .idle_timeout(None)
                 .max_lifetime(None)
@@ -129,9 +136,11 @@ impl Store {
         check_version(&sqlite_version)?;
         check_small(&writer, path).await?;
         MIGRATIONS.run(&writer).await?;
+        let uptime_before = sqlx::query_scalar("select ms from uptime").fetch_one(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
         let (path, freed, outbox) = (Arc::from(path), Arc::default(), Outbox::default());
-        Ok(Self { writer, readers, path, freed, outbox, sqlite_version: sqlite_version.into(), faults })
+        let sqlite_version = sqlite_version.into();
+        Ok(Self { writer, readers, path, freed, outbox, sqlite_version, faults, uptime_before })
     }
 
     /// The version of the SQLite library.
@@ -157,7 +166,10 @@ impl Store {
     /// Begins to write. Nothing else may be asked of a pool until this transaction ends.
     pub(super) async fn write(&self) -> Result<Tx, StoreError> {
         // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
-        let mut inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut inner = tokio::select! {
+            begun = self.writer.begin_with("BEGIN IMMEDIATE") => begun?,
+            () = Patience::new(PATIENCE) => return Err(StoreError::Busy(sqlx::Error::PoolTimedOut)),
+        };
         self.faults.at_begin(&mut inner).await?;
         Ok(Tx { inner, faults: self.faults.clone(), outbox: self.outbox.clone(), announced: false })
     }

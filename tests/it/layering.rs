@@ -8,6 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["engine"],
     &["data"],
     &["job"],
+    &["clock"],
     &["store"],
     // Weights are read and written by the run that makes them and by the models that serve them.
     &["interop"],
@@ -23,9 +24,10 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("hyper", &["http"]),
     ("tower_http", &["http"]),
+    ("metrics_exporter_prometheus", &["http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
-    ("tokio", &["store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
+    ("tokio", &["clock", "store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
 ];
 
 fn floor_of(room: &str) -> usize {

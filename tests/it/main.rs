@@ -13,6 +13,8 @@
 //! - `derived`: jobs that go on from others, or do them again
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
+//! - `clock`: neither a clock that jumps nor a stopped process changes anything
+//! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
 //! - `disk_full`: a disk without room
@@ -27,6 +29,8 @@
 
 mod allocation;
 mod care;
+#[cfg(unix)]
+mod clock;
 mod command_line;
 mod consistency;
 mod dashboard;
@@ -41,12 +45,14 @@ mod harness;
 mod imports;
 mod layering;
 mod main_job;
+mod metrics;
 mod process;
 mod queue;
 mod recipes;
 mod restart;
 #[cfg(unix)]
 mod shutdown;
+mod stalled;
 mod stream;
 mod toys;
 mod uploads;

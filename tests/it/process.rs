@@ -9,9 +9,20 @@ use serde_json::Value;
 
 use crate::harness::Client;
 
+/// A process that does not outlive a test that fails.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server that serves.
 pub(crate) struct Process {
-    child: Child,
+    child: Owned,
     pub(crate) client: Client,
 }
 
@@ -37,8 +48,8 @@ impl Process {
     /// As [`start`](Self::start), by this command.
     pub(crate) fn of(mut command: Command) -> Self {
         let spawned = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let mut child = spawned.expect("the binary starts");
-        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut child = Owned(spawned.expect("the binary starts"));
+        let mut log = BufReader::new(child.0.stderr.take().expect("piped")).lines();
         let addr = loop {
             let line = log.next().expect("a line that says where it serves").expect("text");
             let line: Value = serde_json::from_str(&line).expect("JSON");
@@ -53,13 +64,13 @@ impl Process {
 
     /// SIGKILL: no handler runs, nothing is flushed.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.0.kill().expect("it runs");
+        self.child.0.wait().expect("it ends");
     }
 
     #[cfg(unix)]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_child(&self.child.0);
         rustix::process::kill_process(pid, signal).expect("it runs");
     }
 
@@ -72,7 +83,7 @@ impl Process {
 
     /// Waits for its end, which must come within the ten seconds that `docker stop` waits.
     pub(crate) async fn ended(mut self) -> Option<i32> {
-        let ended = tokio::task::spawn_blocking(move || self.child.wait().expect("it ends").code());
+        let ended = tokio::task::spawn_blocking(move || self.child.0.wait().expect("it ends").code());
         tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends in time").expect("no panic")
     }
 }

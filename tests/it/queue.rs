@@ -41,6 +41,30 @@ async fn a_higher_priority_is_served_first_and_the_wait_is_estimated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn as_many_jobs_train_at_once_as_there_are_slots() {
+    let set = |config: &mut dojang::app::Config| (config.slots, config.threads) = (2, 2);
+    let site = Site::start_with(set).await;
+    let client = &site.client;
+    let mut jobs = vec![];
+    for _ in 0..3 {
+        jobs.push(client.submit(&long_job()).await);
+    }
+    // Both get on, by turns: neither waits for the other's end.
+    let (mut one, mut other) = (Stream::open(client, &jobs[0], None).await, Stream::open(client, &jobs[1], None).await);
+    for _ in 0..3 {
+        one.until(|frame| frame.event == "checkpoint").await;
+        other.until(|frame| frame.event == "checkpoint").await;
+    }
+    let third = client.job(&jobs[2]).await;
+    assert_eq!((&third["status"], &third["queue_position"]), (&json!("queued"), &json!(1)));
+    // A slot that is free again is taken at once.
+    client.ask(&jobs[0], "cancel").await;
+    Stream::open(client, &jobs[2], None).await.until(|frame| frame.event == "checkpoint").await;
+    assert_eq!(client.job(&jobs[1]).await["status"], "running");
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_so_and_keeps_nothing() {
     let site = Site::start_with(|config| config.max_queued = 2).await;
     let client = &site.client;

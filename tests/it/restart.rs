@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{Site, Stream, long_job, quick_job, small_mnist, steady_job};
-use crate::process::Process;
+use crate::process::{Process, command};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_job_ends_with_the_weights_of_an_undisturbed_one() {
@@ -105,4 +105,24 @@ async fn a_job_at_whose_every_start_the_server_dies_is_held_back_but_lives() {
     assert_eq!(again.data["status"], "running");
     assert!(again.data["at"].as_str() > ended["started_at"].as_str(), "{again:?} {ended}");
     process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_data_says_who_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    small_mnist(folder.path());
+    let first = Process::start(folder.path(), 1);
+    let job = first.client.submit(&long_job()).await;
+    let mut stream = Stream::open(&first.client, &job, None).await;
+    stream.until(|frame| frame.event == "checkpoint").await;
+    let mut second = command(folder.path(), 1);
+    let output = tokio::task::spawn_blocking(move || second.output().expect("it ends")).await.expect("no panic");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let owner = std::fs::read_to_string(folder.path().join("data/dojang.lock")).expect("a file");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("another dojang (process {owner}) uses ")), "{said}");
+    // The first has noticed nothing.
+    stream.until(|frame| frame.event == "checkpoint").await;
+    assert_eq!(first.client.job(&job).await["attempt"], 1);
+    first.kill();
 }

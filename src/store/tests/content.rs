@@ -81,6 +81,17 @@ async fn a_full_disk_takes_nothing_away() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_only_read_from_takes_nothing_away() {
+    let house = House::new().await;
+    house.sql("pragma query_only = on").await;
+    let refused = house.insert_job(&new_job(&json!({}))).await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    house.sql("pragma query_only = off").await;
+    assert_eq!(house.count("select count(*) from jobs").await, 0);
+    house.submit().await;
+}
+
+#[tokio::test]
 async fn false_bytes_are_not_given_out() {
     let house = House::new().await;
     let weights = bytes(1, 3_000_000);

@@ -134,12 +134,25 @@ async fn a_large_seed_comes_back() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_once() {
+async fn ids_and_lists_are_in_the_order_of_acceptance_whatever_the_clock_says() {
     let house = House::new().await;
-    let new = new_job(&json!({}));
-    house.insert_job(&new).await.unwrap();
-    assert!(matches!(house.insert_job(&new).await, Err(StoreError::Database(_))));
-    assert_eq!(house.log(new.id).await.len(), 1);
+    const YEARS: i64 = 10 * 366 * 24 * 3600;
+    let mut ids = vec![];
+    for second in [0, YEARS, YEARS + 1, -YEARS, 0, -3600, 3600] {
+        let new = NewJob { at: at(second), ..new_job(&json!({})) };
+        let job = house.insert_job(&new).await.unwrap();
+        assert_eq!(job.created_at, at(second), "what is shown is what the clock says");
+        ids.push(job.id);
+    }
+    assert!(ids.is_sorted(), "{ids:?}");
+    let list = async |after: Option<Uuid>| {
+        let query = JobQuery { limit: 3, after, order: Order::Oldest, ..JobQuery::default() };
+        house.jobs(&query).await.unwrap().data.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!([list(None).await, list(Some(ids[2])).await, list(Some(ids[5])).await].concat(), ids);
+    for id in ids {
+        assert_eq!(house.claimed().await.run.job, id);
+    }
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ fn new_job(members: &Value) -> NewJob {
     let premises = Premises { datasets: &datasets, memory_budget: 1 << 30 };
     let plan = Plan::new(TrainSpec::from_value(&spec).unwrap(), &premises).unwrap();
     let (spec, plan) = (plan.spec().clone(), plan.summary());
-    NewJob { id: Uuid::now_v7(), spec, plan, at: at(0), fork: None, reproduces: None }
+    NewJob { spec, plan, at: at(0), fork: None, reproduces: None }
 }
 
 fn progress(step: u64) -> Progress {

@@ -1,5 +1,5 @@
 //! The life of jobs, held against a model small enough to be seen through: whatever clients wish, whatever runs do and
-//! whenever the process dies, each job is where the model says.
+//! whenever the process dies, and whatever the clock on the wall says, each job is where the model says.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -34,6 +34,11 @@ fn act() -> impl Strategy<Value = Act> {
         3 => job().prop_map(Act::Resume),
         2 => Just(Act::Crash),
     ]
+}
+
+/// What the clock on the wall may say: people put it forward and back.
+fn clock() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![Just(0), Just(3600), Just(-3600), Just(315_000_000), Just(-315_000_000)].prop_map(at)
 }
 
 /// A job as the model sees it.
@@ -78,10 +83,10 @@ fn queue(models: &[Model]) -> Vec<Uuid> {
 }
 
 /// Lets one thing happen to the store and to the model, and holds what comes of it against each other.
-async fn happen(house: &House, models: &mut Vec<Model>, act: &Act) {
+async fn happen(house: &House, models: &mut Vec<Model>, act: &Act, at: Timestamp) {
     match act {
         Act::Submit { priority } => {
-            let job = house.submit_with(&json!({"priority": priority})).await;
+            let job = house.insert_job(&NewJob { at, ..new_job(&json!({"priority": priority})) }).await.unwrap();
             let (status, attempt, checkpoint) = (Status::Queued, 0, 0);
             let new = Model {
                 id: job.id,
@@ -99,7 +104,7 @@ async fn happen(house: &House, models: &mut Vec<Model>, act: &Act) {
             let up = Duration::from_secs(*up);
             let free = |id: &Uuid| models.iter().any(|model| model.id == *id && hold_back(model.vain) <= up);
             let next = queue(models).into_iter().find(free);
-            let claim = house.claim(at(1), up).await.unwrap();
+            let claim = house.claim(at, up).await.unwrap();
             assert_eq!(claim.as_ref().map(|claim| claim.run.job), next);
             let Some(claim) = claim else { return };
             let model = models.iter_mut().find(|model| model.id == claim.run.job).unwrap();
@@ -109,7 +114,7 @@ async fn happen(house: &House, models: &mut Vec<Model>, act: &Act) {
             return;
         }
         Act::Crash => {
-            let waiting = house.requeue_running(at(2)).await.unwrap();
+            let waiting = house.requeue_running(at).await.unwrap();
             let running: Vec<_> = models.iter_mut().filter(|model| model.status == Status::Running).collect();
             let mut again = vec![];
             for model in running {
@@ -125,13 +130,15 @@ async fn happen(house: &House, models: &mut Vec<Model>, act: &Act) {
     }
     match act {
         Act::Submit { .. } | Act::Claim { .. } | Act::Crash => {}
-        Act::Checkpoint(job) | Act::Finish(job, _) | Act::GiveBack(job) => run(house, job.get_mut(models), act).await,
-        Act::Cancel(job) | Act::Pause(job) | Act::Resume(job) => wish(house, job.get_mut(models), act).await,
+        Act::Checkpoint(job) | Act::Finish(job, _) | Act::GiveBack(job) => {
+            run(house, job.get_mut(models), act, at).await;
+        }
+        Act::Cancel(job) | Act::Pause(job) | Act::Resume(job) => wish(house, job.get_mut(models), act, at).await,
     }
 }
 
 /// What a run does; that of a job that is not trained is refused.
-async fn run(house: &House, model: &mut Model, act: &Act) {
+async fn run(house: &House, model: &mut Model, act: &Act, at: Timestamp) {
     let key = model.run();
     let step = model.checkpoint + 1;
     let done = match act {
@@ -140,11 +147,11 @@ async fn run(house: &House, model: &mut Model, act: &Act) {
             let (progress, figures) = (progress(step), figures(step));
             house.save_checkpoint(key, &new_checkpoint(step, 10), news(&events, &progress, &figures)).await
         }
-        Act::Finish(_, true) => house.finish(key, &success(vec![], vec![1]), at(3)).await.map(drop),
+        Act::Finish(_, true) => house.finish(key, &success(vec![], vec![1]), at).await.map(drop),
         Act::Finish(_, false) => {
-            house.finish(key, &end(Status::Failed, StopReason::Diverged, Some("x")), at(3)).await.map(drop)
+            house.finish(key, &end(Status::Failed, StopReason::Diverged, Some("x")), at).await.map(drop)
         }
-        _ => house.give_back(key, step, at(3)).await.map(drop),
+        _ => house.give_back(key, step, at).await.map(drop),
     };
     if model.status != Status::Running {
         return assert!(matches!(done, Err(StoreError::Fenced)), "{done:?}");
@@ -163,12 +170,12 @@ async fn run(house: &House, model: &mut Model, act: &Act) {
 }
 
 /// What a client wishes.
-async fn wish(house: &House, model: &mut Model, act: &Act) {
+async fn wish(house: &House, model: &mut Model, act: &Act, at: Timestamp) {
     use Status::{Cancelled, Failed, Paused, Queued, Running, Succeeded};
     let granted = match act {
-        Act::Cancel(_) => house.cancel(model.id, at(4)).await.unwrap().map(Ok),
-        Act::Pause(_) => house.pause(model.id, at(4)).await.unwrap(),
-        _ => house.resume(model.id, at(4)).await.unwrap(),
+        Act::Cancel(_) => house.cancel(model.id, at).await.unwrap().map(Ok),
+        Act::Pause(_) => house.pause(model.id, at).await.unwrap(),
+        _ => house.resume(model.id, at).await.unwrap(),
     };
     let granted = granted.expect("the job is there");
     let before = model.status;
@@ -218,6 +225,8 @@ async fn agree(house: &House, models: &[Model]) {
         assert_eq!(ends, states.iter().filter(|status| status.is_final()).count(), "each end is told once");
     }
     let listed = house.jobs(&JobQuery { limit: 100, order: Order::Oldest, ..JobQuery::default() }).await.unwrap();
+    assert!(models.iter().map(|model| model.id).is_sorted(), "ids rise");
+    assert_eq!(listed.data.len(), models.len());
     for (listed, model) in listed.data.iter().zip(models) {
         assert_eq!(*listed, house.get(model.id).await, "a list says the same");
     }
@@ -227,13 +236,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn jobs_live_as_the_model_says(acts in prop::collection::vec(act(), 1..60)) {
+    fn jobs_live_as_the_model_says(acts in prop::collection::vec((act(), clock()), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let house = House::new().await;
             let mut models = Vec::new();
-            for act in &acts {
-                happen(&house, &mut models, act).await;
+            for (act, at) in &acts {
+                happen(&house, &mut models, act, *at).await;
             }
             agree(&house, &models).await;
         });

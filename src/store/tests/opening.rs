@@ -112,6 +112,9 @@ async fn a_request_that_is_dropped_half_way_is_written_whole_or_not_at_all() {
     house.checkpoint_at(run, 20).await;
 }
 
+/// The job in [`before_imports`].
+const OLD: Uuid = Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000);
+
 /// A database as dojang left it before models could be without a job.
 async fn before_imports(path: &std::path::Path, job: &NewJob) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
@@ -131,7 +134,7 @@ async fn before_imports(path: &std::path::Path, job: &NewJob) {
                            created_at, finished_at)
          values (?, 'succeeded', ?, ?, '{}', ?, 'digits', 3, ?, ?, ?)",
     )
-    .bind(job.id)
+    .bind(OLD)
     .bind(serde_json::to_string(&job.spec).unwrap())
     .bind(serde_json::to_string(&job.plan).unwrap())
     .bind(metrics)
@@ -145,7 +148,7 @@ async fn before_imports(path: &std::path::Path, job: &NewJob) {
         "insert into model_versions (seq, model, version, job, weights_sha256, created_at)
          values (5, 'digits', 3, ?, ?, ?)",
     )
-    .bind(job.id)
+    .bind(OLD)
     .bind(sha256(&[7]))
     .bind(at(9).to_string())
     .execute(&old)
@@ -162,7 +165,7 @@ async fn models_of_an_older_dojang_are_still_there() {
     before_imports(&path, &job).await;
     let store = Store::open(&path).await.unwrap();
     let version = store.model_version("digits", Some(3)).await.unwrap().expect("the version");
-    assert_eq!((version.source, version.job), (Source::Job, Some(job.id)));
+    assert_eq!((version.source, version.job), (Source::Job, Some(OLD)));
     assert_eq!((version.parameters, version.test_accuracy), (39_760, Some(0.75)));
     assert_eq!((&version.spec, version.created_at), (&job.spec, at(9)));
     assert_eq!(store.weights(&version.weights_sha256).await.unwrap(), Some(vec![7]));
@@ -190,10 +193,10 @@ async fn what_names_another_job_does_so_after_the_move() {
     }
     old.close().await;
     let store = Store::open(&path).await.unwrap();
-    let found = store.job(job.id).await.unwrap().expect("the job");
-    assert_eq!((found.forked_from, found.reproduces, found.reproduced), (Some(job.id), Some(job.id), Some(true)));
-    assert_eq!(store.fork_of(job.id).await.unwrap(), Some((job.id, "x".into())));
-    assert_eq!(store.delete_job(job.id).await.unwrap(), Some(Ok(())));
+    let found = store.job(OLD).await.unwrap().expect("the job");
+    assert_eq!((found.forked_from, found.reproduces, found.reproduced), (Some(OLD), Some(OLD), Some(true)));
+    assert_eq!(store.fork_of(OLD).await.unwrap(), Some((OLD, "x".into())));
+    assert_eq!(store.delete_job(OLD).await.unwrap(), Some(Ok(())));
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn a_fork_begins_at_its_sources_checkpoint() {
     house.succeed(claim.run, vec![2]).await;
     assert_eq!(house.get(job.id).await.reproduced, Some(false));
     let again = NewJob { reproduces: Some(source.job), ..new_job(&json!({})) };
-    house.insert_job(&again).await.unwrap();
+    let again = house.insert_job(&again).await.unwrap();
     house.succeed(house.claimed().await.run, vec![1]).await;
     assert_eq!(house.get(again.id).await.reproduced, Some(true));
 }
@@ -127,7 +127,7 @@ async fn what_is_left_is_told_in_the_order_of_the_queue() {
 #[tokio::test]
 async fn a_full_queue_takes_nothing() {
     let house = House::new().await;
-    let terms = |max| Terms { max_queued: Some(max), key: None };
+    let terms = |max| Terms { max_queued: Some(max), ..Terms::default() };
     let admit = async |max| house.admit(&new_job(&json!({})), terms(max)).await.unwrap();
     assert!(matches!(admit(1).await, Admitted::New(..)));
     assert_eq!(admit(1).await, Admitted::QueueFull(1));
@@ -139,22 +139,26 @@ async fn a_full_queue_takes_nothing() {
 #[tokio::test]
 async fn a_key_makes_one_job_and_is_forgotten_after_a_day() {
     let house = House::new().await;
-    let admit = async |key: &RequestKey, hour: i64, max| {
-        let new = NewJob { at: at(hour * 3600), ..new_job(&json!({})) };
-        house.admit(&new, Terms { max_queued: Some(max), key: Some(key) }).await.unwrap()
+    let up = |hour: u64| Duration::from_hours(hour);
+    let admit = async |house: &House, key: &RequestKey, hour: u64, max| {
+        // The clock on the wall jumps by years between any two.
+        let new = NewJob { at: at((hour as i64 % 3 - 1) * 315_000_000), ..new_job(&json!({})) };
+        let terms = Terms { max_queued: Some(max), key: Some(key), up: up(hour) };
+        house.admit(&new, terms).await.unwrap()
     };
     let (key, other) = (key("k", "a"), key("k", "b"));
-    assert!(matches!(admit(&key, 0, 0).await, Admitted::QueueFull(0)));
-    let Admitted::New(job, _) = admit(&other, 0, 1).await else { panic!("a refusal uses no key") };
-    assert_eq!(admit(&key, 0, 9).await, Admitted::KeyTaken);
-    assert_eq!(house.keyed(&key, at(0)).await.unwrap(), Some(Keyed::Other));
-    assert_eq!(admit(&other, 24, 0).await, Admitted::Known(job.clone()), "however full the queue is now");
-    // A clock that goes back by an hour, and one that was a year ahead.
-    assert_eq!(admit(&other, -1, 9).await, Admitted::Known(job.clone()));
-    house.sql("update idempotency_keys set created_ms = created_ms + 31536000000").await;
-    assert_eq!(house.keyed(&other, at(0)).await.unwrap(), None);
-    let Admitted::New(second, _) = admit(&key, 0, 9).await else { panic!("the key is free again") };
+    assert!(matches!(admit(&house, &key, 0, 0).await, Admitted::QueueFull(0)));
+    let Admitted::New(job, _) = admit(&house, &other, 1, 1).await else { panic!("a refusal uses no key") };
+    assert_eq!(admit(&house, &key, 1, 9).await, Admitted::KeyTaken);
+    assert_eq!(house.keyed(&key, up(1)).await.unwrap(), Some(Keyed::Other));
+    assert_eq!(admit(&house, &other, 20, 0).await, Admitted::Known(job.clone()), "however full the queue is now");
+    // A next process goes on with the age that its last one has written down.
+    house.keep_uptime(up(20)).await.unwrap();
+    let house = house.reopen().await;
+    assert_eq!(house.keyed(&other, up(5)).await.unwrap(), Some(Keyed::Job(job)));
+    assert_eq!(house.keyed(&other, up(6)).await.unwrap(), None);
+    let Admitted::New(second, _) = admit(&house, &key, 6, 9).await else { panic!("the key is free again") };
     assert_eq!(house.count("select count(*) from idempotency_keys").await, 1);
-    assert_eq!(house.keyed(&key, at(24 * 3600 + 1)).await.unwrap(), None);
-    assert_eq!(house.keyed(&key, at(1)).await.unwrap(), Some(Keyed::Job(second)));
+    assert_eq!(house.keyed(&key, up(30)).await.unwrap(), Some(Keyed::Job(second)));
+    assert_eq!(house.keyed(&key, up(31)).await.unwrap(), None);
 }
