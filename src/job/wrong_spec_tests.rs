@@ -352,6 +352,7 @@ fn a_spec_that_uses_every_field_is_accepted() {
         "weight_decay": 0.0001, "batch_size": 64, "epochs": 3, "steps": null, "seed": u64::MAX,
         "early_stopping": {"monitor": "validation_accuracy", "patience": 2, "min_delta": 0.001, "restore_best": false},
         "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
+        "webhook": "https://example.com/jobs",
     });
     let missing: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| spec.get(name).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
