@@ -80,13 +80,13 @@ impl Post {
         let url = match (&message.url, &self.url) {
             (Some(url), _) => match parse_url(url) {
                 Ok(url) => url,
-                Err(error) => return missed(error),
+                Err(error) => return missed(&error),
             },
             (None, Some(url)) => url.clone(),
-            (None, None) => return missed("the server has no URL of its own any more".into()),
+            (None, None) => return missed("the server has no URL of its own any more"),
         };
         if let Some(refusal) = self.reach.refusal(&url) {
-            return missed(refusal);
+            return missed(&refusal);
         }
         let timestamp = Timestamp::now().as_second();
         let request = self
@@ -99,7 +99,7 @@ impl Post {
             .body(message.body.clone());
         match request.send().await {
             Ok(response) => answer(&response),
-            Err(error) => missed(describe(error)),
+            Err(error) => missed(&describe(error)),
         }
     }
 }
@@ -120,7 +120,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }
 
-fn missed(said: String) -> Answer {
+fn missed(said: &str) -> Answer {
     Answer { outcome: Outcome::Missed(None), said: said.chars().take(SAID).collect() }
 }
 
