@@ -97,9 +97,15 @@ impl<F: FnOnce()> Task for F {
 /// Vectors of any width give the same bits, since the compiler neither reorders sums nor fuses products by itself.
 #[inline(always)]
 pub(super) fn wide(task: impl Task) {
-    match Path::chosen() {
+    wide_on(Path::chosen(), task);
+}
+
+/// Runs a task compiled for a path, which must be one that this processor can run.
+#[inline(always)]
+pub(super) fn wide_on(path: Path, task: impl Task) {
+    match path {
         Path::Portable => task.run(),
-        // SAFETY: the path is chosen only where the processor has its instructions.
+        // SAFETY: there is a path only where the processor has its instructions.
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => unsafe { avx2(task) },
         // SAFETY: as above.

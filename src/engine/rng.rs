@@ -56,6 +56,18 @@ impl Rng {
         self.bits.next_u32()
     }
 
+    /// What so many calls of [`bits`](Self::bits) give, much faster.
+    pub fn fill(&mut self, bits: &mut [u32]) {
+        let mut bytes = [0; 256];
+        for bits in bits.chunks_mut(bytes.len() / 4) {
+            let bytes = &mut bytes[..4 * bits.len()];
+            self.bits.fill_bytes(bytes);
+            for (bits, bytes) in bits.iter_mut().zip(bytes.as_chunks().0) {
+                *bits = u32::from_le_bytes(*bytes);
+            }
+        }
+    }
+
     /// Uniform in `[0, 1)`, 53 bits.
     pub fn uniform(&mut self) -> f64 {
         (self.bits.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -130,6 +142,16 @@ mod tests {
         let mut rng = Rng::new(42, Purpose::Init, 0, 0);
         let drawn = (rng.bits(), rng.uniform(), rng.normal(), rng.below(1000));
         assert_eq!(drawn, (2_634_808_449, 0.769_651_823_799_208_8, 2.118_372_404_603_831_2, 867));
+    }
+
+    #[test]
+    fn filling_draws_what_single_calls_draw() {
+        let (mut one, mut many) = (Rng::new(1, Purpose::Dropout, 2, 3), Rng::new(1, Purpose::Dropout, 2, 3));
+        for length in [1, 0, 63, 64, 65, 3, 1000] {
+            let mut bits = vec![0; length];
+            many.fill(&mut bits);
+            assert_eq!(bits, (0..length).map(|_| one.bits()).collect::<Vec<_>>(), "{length}");
+        }
     }
 
     #[test]

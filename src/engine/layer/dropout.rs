@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Pass, Reference};
 use crate::engine::describe::{Bound, Entry, Field, Kind};
 use crate::engine::form::Form;
+use crate::engine::processor::{Task, wide};
 use crate::engine::rng::{Purpose, Rng};
 
 /// Spec of a dropout.
@@ -49,20 +50,40 @@ struct DropoutLayer {
 }
 
 impl DropoutLayer {
-    /// The draws of a row: whether each value stays.
-    fn draws(&self, seed: u64, step: u64, layer: usize, row: usize) -> impl Iterator<Item = bool> {
-        let mut rng = Rng::new(seed, Purpose::Dropout, step, (layer as u64) << 32 | row as u64);
-        let threshold = self.threshold;
-        std::iter::repeat_with(move || u64::from(rng.bits()) >= threshold)
+    /// The draws of a row.
+    fn draws(seed: u64, step: u64, layer: usize, row: usize) -> Rng {
+        Rng::new(seed, Purpose::Dropout, step, (layer as u64) << 32 | row as u64)
     }
 
     fn apply(&self, at: &Context<'_>, from: &[f32], to: &mut [f32]) {
         let Pass::Train { seed, step } = at.pass else { return to.copy_from_slice(from) };
         let (width, scale) = (self.form.shape().len(), self.scale as f32);
         for (i, (from, to)) in from.chunks_exact(width).zip(to.chunks_exact_mut(width)).enumerate() {
-            for ((to, from), stays) in to.iter_mut().zip(from).zip(self.draws(seed, step, at.layer, at.first_row + i)) {
-                *to = if stays { from * scale } else { 0.0 };
+            let mut draws = Self::draws(seed, step, at.layer, at.first_row + i);
+            let mut bits = [0; 256];
+            for (from, to) in from.chunks(bits.len()).zip(to.chunks_mut(bits.len())) {
+                let bits = &mut bits[..from.len()];
+                draws.fill(bits);
+                wide(Apply { threshold: self.threshold, scale, bits, from, to });
             }
+        }
+    }
+}
+
+/// Leaves out the values whose bits are below the threshold.
+struct Apply<'a> {
+    threshold: u64,
+    scale: f32,
+    bits: &'a [u32],
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Task for Apply<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for ((to, from), &bits) in self.to.iter_mut().zip(self.from).zip(self.bits) {
+            *to = if u64::from(bits) >= self.threshold { from * self.scale } else { 0.0 };
         }
     }
 }
@@ -88,8 +109,9 @@ impl Layer for DropoutLayer {
         let mut y = x.to_owned();
         if let Pass::Train { seed, step } = at.pass {
             for (row, mut y) in y.rows_mut().into_iter().enumerate() {
-                for (y, stays) in y.iter_mut().zip(self.draws(seed, step, at.layer, row)) {
-                    *y *= if stays { self.scale } else { 0.0 };
+                let mut draws = Self::draws(seed, step, at.layer, row);
+                for y in &mut y {
+                    *y *= if u64::from(draws.bits()) >= self.threshold { self.scale } else { 0.0 };
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::activation::{Activation, Elementwise};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::{Bound, Entry, Field, Kind};
 use crate::engine::form::Form;
+use crate::engine::math;
 
 /// Spec of the activation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl LayerKind for Elu {
 impl Activation for Elu {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        if x > 0.0 { x } else { self.alpha as f32 * libm::expm1f(x) }
+        if x > 0.0 { x } else { self.alpha as f32 * math::exp_m1(x) }
     }
 
     #[inline(always)]

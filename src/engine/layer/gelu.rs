@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::activation::{Activation, Elementwise};
+use super::activation::{Activation, Elementwise, gate};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
 use crate::engine::form::Form;
@@ -30,14 +30,14 @@ impl LayerKind for Gelu {
 impl Activation for Gelu {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+        x * math::normal_cdf(x)
     }
 
     #[inline(always)]
-    fn slope(&self, x: f32, _y: f32) -> f32 {
-        // 1/√(2π)
+    fn slope(&self, x: f32, y: f32) -> f32 {
+        /// 1/√(2π)
         const DENSITY: f32 = 0.398_942_3;
-        0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)) + x * DENSITY * math::exp(-0.5 * x * x)
+        gate(x, y) + x * DENSITY * math::exp(-0.5 * x * x)
     }
 
     fn reference(&self, x: f64) -> f64 {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::avg_pool2d::Averages;
+use super::averages::Averages;
 use super::window::{Padding, Pair, Window};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;

@@ -16,6 +16,7 @@ use super::segment::Batch;
 
 mod activation;
 pub mod affine;
+mod averages;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod conv2d;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::activation::{Activation, Elementwise};
+use super::activation::{Activation, Elementwise, gate};
 use super::{Layer, LayerError, LayerKind};
 use crate::engine::describe::Entry;
 use crate::engine::form::Form;
@@ -30,8 +30,8 @@ impl Activation for Silu {
     }
 
     #[inline(always)]
-    fn slope(&self, x: f32, _y: f32) -> f32 {
-        let s = math::sigmoid(x);
+    fn slope(&self, x: f32, y: f32) -> f32 {
+        let s = gate(x, y);
         s * (1.0 + x * (1.0 - s))
     }
 

@@ -26,7 +26,7 @@ impl Activation for Softplus {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
         // `max` hides a NaN; the logarithm does not.
-        x.max(0.0) + libm::log1pf(math::exp(-x.abs()))
+        x.max(0.0) + math::ln_1p(math::exp(-x.abs()))
     }
 
     #[inline(always)]

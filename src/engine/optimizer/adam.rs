@@ -46,20 +46,50 @@ impl Optimizer for Adam {
     }
 
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
+        self.step(moment).run(parameters, gradient, slots);
+    }
+}
+
+impl Adam {
+    /// The update at a moment.
+    pub(super) fn step(&self, moment: Moment) -> Step {
         // The corrections are worked out once, in f64: 1 − β₂ᵗ starts near 0.001.
         let t = moment.update as f64;
         let correct_mean = 1.0 - libm::pow(self.beta1, t);
         let correct_square = (1.0 - libm::pow(self.beta2, t)).sqrt();
-        let rate = (moment.learning_rate / correct_mean) as f32;
-        let root_scale = (1.0 / correct_square) as f32;
-        let (beta1, beta2, epsilon) = (self.beta1 as f32, self.beta2 as f32, self.epsilon as f32);
-        let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
+        Step {
+            keep: 1.0,
+            rate: (moment.learning_rate / correct_mean) as f32,
+            root_scale: (1.0 / correct_square) as f32,
+            beta: [self.beta1 as f32, self.beta2 as f32],
+            rest: [(1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32],
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
+/// An update's numbers, worked out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// What parameters are multiplied with beforehand.
+    pub(super) keep: f32,
+    rate: f32,
+    root_scale: f32,
+    beta: [f32; 2],
+    /// 1 − β.
+    rest: [f32; 2],
+    epsilon: f32,
+}
+
+impl Step {
+    pub(super) fn run(self, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
+        let Self { keep, rate, root_scale, beta, rest, epsilon } = self;
         let [mean, square] = slots;
         wide(|| {
             for (((w, m), v), &g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * (g * g);
-                *w -= rate * *m / (v.sqrt() * root_scale + epsilon);
+                *m = beta[0] * *m + rest[0] * g;
+                *v = beta[1] * *v + rest[1] * (g * g);
+                *w = keep * *w - rate * *m / (v.sqrt() * root_scale + epsilon);
             }
         });
     }

@@ -53,13 +53,10 @@ impl Optimizer for Adamw {
     }
 
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
-        if moment.decays {
-            let keep = (1.0 - moment.learning_rate * self.weight_decay) as f32;
-            for w in &mut *parameters {
-                *w *= keep;
-            }
-        }
-        let Self { learning_rate, beta1, beta2, epsilon, .. } = *self;
-        Adam { learning_rate, beta1, beta2, epsilon }.update(moment, parameters, gradient, slots);
+        let Self { learning_rate, beta1, beta2, epsilon, weight_decay } = *self;
+        let keep = if moment.decays { (1.0 - moment.learning_rate * weight_decay) as f32 } else { 1.0 };
+        let mut step = Adam { learning_rate, beta1, beta2, epsilon }.step(moment);
+        step.keep = keep;
+        step.run(parameters, gradient, slots);
     }
 }
