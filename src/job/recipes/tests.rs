@@ -82,7 +82,7 @@ fn a_training_has_one_length() {
         let spec = spec_from_value(document).expect("a sound spec");
         (spec.epochs, spec.steps)
     };
-    assert_eq!(length(json!({"recipe": "fast99"})), (None, Some(300)));
+    assert_eq!(length(json!({"recipe": "fast99"})), (None, Some(330)));
     assert_eq!(length(json!({"recipe": "fast99", "epochs": 3})), (Some(3), None));
     assert_eq!(length(json!({"recipe": "fast99", "epochs": 3, "steps": null})), (Some(3), None));
     assert_eq!(length(json!({"recipe": "two_layer_net", "steps": 5})), (None, Some(5)));
