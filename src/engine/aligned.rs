@@ -1,25 +1,36 @@
-//! A buffer that begins at a cache line, as the widest loads want it: one that crosses a line costs two.
+//! Buffers that begin where a line of the cache does.
+//!
+//! A vector of 64 bytes that straddles two lines costs two loads; a `Vec` begins anywhere.
 
 use std::ops::{Deref, DerefMut};
 
-/// Values of a cache line.
-pub const LINE: usize = 16;
+/// Values of a line.
+pub(super) const LINE: usize = 64 / size_of::<f32>();
 
-/// So many zeros from the beginning of a cache line on.
+/// Values whose first one begins a line.
 #[derive(Debug, Default)]
-pub struct Aligned {
-    values: Vec<f32>,
+pub(super) struct Aligned {
+    /// With room for the values wherever the first line begins.
+    room: Vec<f32>,
     first: usize,
     len: usize,
 }
 
 impl Aligned {
-    /// A buffer of so many zeros.
-    pub fn zeros(len: usize) -> Self {
-        let values = vec![0.0; len + LINE - 1];
-        // The vector never grows, so it never moves. Where the offset cannot be known, the buffer is merely slower.
-        let first = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
-        Self { values, first, len }
+    /// So many zeros.
+    pub(super) fn zeros(len: usize) -> Self {
+        let room = vec![0.0f32; len + LINE - 1];
+        // Off by more than that only where pointers have no address, as in an interpreter: slower, not wrong.
+        let first = room.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
+        Self { room, first, len }
+    }
+}
+
+impl From<&[f32]> for Aligned {
+    fn from(values: &[f32]) -> Self {
+        let mut aligned = Self::zeros(values.len());
+        aligned.copy_from_slice(values);
+        aligned
     }
 }
 
@@ -27,13 +38,13 @@ impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values[self.first..][..self.len]
+        &self.room[self.first..][..self.len]
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.first..][..self.len]
+        &mut self.room[self.first..][..self.len]
     }
 }
 
@@ -42,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_begins_at_a_line_and_is_as_long_as_asked() {
-        for len in [0, 1, 15, 16, 1000] {
-            let mut buffer = Aligned::zeros(len);
-            assert_eq!(buffer.len(), len);
-            assert_eq!(buffer.as_ptr() as usize % 64, 0);
-            buffer.fill(1.0);
-            assert!(buffer.iter().all(|value| *value == 1.0));
+    fn begins_a_line_and_holds_what_it_was_given() {
+        for len in [0, 1, 15, 16, 17, 100_000] {
+            let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            let aligned = Aligned::from(values.as_slice());
+            assert_eq!(*aligned, values[..]);
+            let moved = Box::new(aligned);
+            assert!(moved.as_ptr().addr().is_multiple_of(64), "{len} values");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use super::infer::Sizes;
+use super::infer::{Rows, Sizes};
 use super::layer::{LayerSpec, Pass, Role};
 use super::loss::{Loss, LossSpec, Outputs};
 use super::network::Network;
@@ -205,12 +205,9 @@ pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed
     let training: Vec<f32> = work.level(network.depth()).flatten().copied().collect();
     let sizes = Sizes::new(&network, n).expect("a small network");
     let mut memory = sizes.memory();
-    let predicting = x.chunks(sizes.rows * input.len()).flat_map(|x| {
-        let read = |rows: Range<usize>, to: &mut [f32]| {
-            to.copy_from_slice(&x[rows.start * input.len()..rows.end * input.len()]);
-        };
-        network.infer(&parameters, sizes, &mut memory, x.len() / input.len(), read).to_vec()
-    });
+    let predicting = x
+        .chunks(sizes.rows * input.len())
+        .flat_map(|x| network.infer(&parameters, sizes, &mut memory, x.len() / input.len(), Rows::At(x)).to_vec());
     for (pass, fast) in [(pass, training), (Pass::Infer, predicting.collect())] {
         let exact = network.reference(&p, pass, &rows.view());
         assert_eq!(fast.len(), exact.len());

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::aligned::{Aligned, LINE};
 use super::layer::Pass;
 use super::network::Network;
 
@@ -20,6 +21,35 @@ const SLICE_VALUES: usize = 1 << 15;
 /// Most rows of a pass.
 const MAX_ROWS: usize = 32;
 
+/// The inputs of a pass.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// In memory: they are read where they lie.
+    At(&'a [f32]),
+    /// To be written, those asked for, to where they are wanted.
+    Read(&'a dyn Fn(Range<usize>, &mut [f32])),
+}
+
+impl<'a> Rows<'a> {
+    /// Writes rows to a buffer, if they lie nowhere yet.
+    fn fetch(self, rows: Range<usize>, buffer: &mut [f32]) {
+        if let Self::Read(read) = self {
+            read(rows, buffer);
+        }
+    }
+
+    /// What a layer reads: of the first one the rows where they lie, else what is in its buffer.
+    fn or<'b>(self, layer: usize, rows: Range<usize>, width: usize, buffer: &'b [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::At(x) if layer == 0 => &x[rows.start * width..rows.end * width],
+            _ => &buffer[..rows.len() * width],
+        }
+    }
+}
+
 /// The sizes of a network's predicting passes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
@@ -29,7 +59,7 @@ pub(super) struct Sizes {
     head: usize,
     /// Most rows of a slice.
     slice: usize,
-    /// Values of one of the head's two buffers, and of one of the rest's.
+    /// Values of one of the head's two buffers, and of one of the rest's: whole lines.
     buffers: [usize; 2],
     scratch: usize,
 }
@@ -43,8 +73,9 @@ impl Sizes {
         let rows = (VALUES / of_rest).clamp(1, MAX_ROWS).min(batch.max(1));
         let slice = (SLICE_VALUES / of_head).clamp(1, rows);
         let scratch = (0..network.depth()).map(|layer| network.layer(layer).memory().scratch).max().unwrap_or(0);
-        let head_buffer = if head == 0 { 0 } else { of_head.checked_mul(slice)? };
-        Some(Self { rows, head, slice, buffers: [head_buffer, of_rest.checked_mul(rows)?], scratch })
+        let buffer = |width: usize, rows: usize| width.checked_mul(rows)?.checked_next_multiple_of(LINE);
+        let head_buffer = if head == 0 { 0 } else { buffer(of_head, slice)? };
+        Some(Self { rows, head, slice, buffers: [head_buffer, buffer(of_rest, rows)?], scratch })
     }
 
     /// Values of the memory of a pass; `None` where they overflow.
@@ -53,8 +84,8 @@ impl Sizes {
     }
 
     /// Memory of a pass.
-    pub(super) fn memory(self) -> Vec<f32> {
-        vec![0.0; 2 * (self.buffers[0] + self.buffers[1]) + self.scratch]
+    pub(super) fn memory(self) -> Aligned {
+        Aligned::zeros(2 * (self.buffers[0] + self.buffers[1]) + self.scratch)
     }
 }
 
@@ -66,38 +97,39 @@ fn head_of(network: &Network) -> usize {
 }
 
 impl Network {
-    /// Takes `n` rows through all layers: `input` writes those asked for, and the outputs `[n, …]` come back.
+    /// Takes `n` rows through all layers; the outputs `[n, …]` come back.
     pub(super) fn infer<'a>(
         &self,
         parameters: &[f32],
         sizes: Sizes,
         memory: &'a mut [f32],
         n: usize,
-        input: impl Fn(Range<usize>, &mut [f32]),
+        input: Rows<'_>,
     ) -> &'a [f32] {
         let (head, rest) = memory.split_at_mut(2 * sizes.buffers[0]);
         let (head_here, head_there) = head.split_at_mut(sizes.buffers[0]);
         let (mut here, rest) = rest.split_at_mut(sizes.buffers[1]);
         let (mut there, scratch) = rest.split_at_mut(sizes.buffers[1]);
-        let forward = |layer: usize, scratch: &mut [f32], n: usize, x: &[f32], y: &mut [f32]| {
+        let mut forward = |layer: usize, rows: Range<usize>, x: &[f32], y: &mut [f32]| {
             let at = self.context(layer, parameters, None, Pass::Infer, 0);
-            self.layer(layer).forward(&at, scratch, &x[..n * self.width(layer)], &mut y[..n * self.width(layer + 1)]);
+            let y = &mut y[..rows.len() * self.width(layer + 1)];
+            self.layer(layer).forward(&at, scratch, input.or(layer, rows, self.width(layer), x), y);
         };
         if sizes.head == 0 {
-            input(0..n, &mut here[..n * self.width(0)]);
+            input.fetch(0..n, &mut here[..n * self.width(0)]);
         }
         for first in (0..n).step_by(sizes.slice).filter(|_| sizes.head > 0) {
             let slice = first..(first + sizes.slice).min(n);
             let (mut x, mut y) = (&mut *head_here, &mut *head_there);
-            input(slice.clone(), &mut x[..slice.len() * self.width(0)]);
+            input.fetch(slice.clone(), &mut x[..slice.len() * self.width(0)]);
             for layer in 0..sizes.head - 1 {
-                forward(layer, scratch, slice.len(), x, y);
+                forward(layer, slice.clone(), x, y);
                 std::mem::swap(&mut x, &mut y);
             }
-            forward(sizes.head - 1, scratch, slice.len(), x, &mut here[first * self.width(sizes.head)..]);
+            forward(sizes.head - 1, slice, x, &mut here[first * self.width(sizes.head)..]);
         }
         for layer in sizes.head..self.depth() {
-            forward(layer, scratch, n, here, there);
+            forward(layer, 0..n, here, there);
             std::mem::swap(&mut here, &mut there);
         }
         &here[..n * self.width(self.depth())]

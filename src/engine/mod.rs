@@ -3,7 +3,7 @@
 //! The engine knows no files, clock, HTTP or SQL and imports nothing else of dojang's. Read it in this order:
 //!
 //! 1. [`describe`]: how every part says what fields it has; one table serves checks, defaults and the catalog
-//! 2. [`shape`], [`form`], [`rng`], [`math`], [`aligned`], [`processor`], [`gemm`], [`im2col`]: the ground
+//! 2. [`shape`], [`form`], [`rng`], [`math`], [`processor`], [`gemm`], [`im2col`], `aligned`: the ground
 //! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`]: the parts, one file each, with their registries;
 //!    [`augment`], [`clip`]
 //! 4. [`network`]: layers in a row over one flat parameter buffer
@@ -19,7 +19,7 @@
 //!   threads give the same bits.
 //! - After its first call a training step allocates nothing.
 
-pub mod aligned;
+mod aligned;
 pub mod augment;
 pub mod checkpoint;
 pub mod clip;

@@ -1,11 +1,11 @@
 //! A network with its weights: what predictions are made with.
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::infer::Sizes;
+use super::aligned::Aligned;
+use super::infer::{Rows, Sizes};
 use super::loss::LossSpec;
 use super::network::Network;
 
@@ -13,17 +13,17 @@ use super::network::Network;
 #[derive(Debug)]
 pub struct Model {
     network: Network,
-    parameters: Vec<f32>,
+    parameters: Aligned,
     loss: LossSpec,
     classes: usize,
     sizes: Sizes,
     /// Memories of passes that have ended, for the next ones: a fresh one costs more than a small prediction.
-    spare: Mutex<Vec<Vec<f32>>>,
+    spare: Mutex<Vec<Aligned>>,
 }
 
 /// The memory of a pass; it goes back to the model's spare ones.
 struct Lent<'a> {
-    memory: Vec<f32>,
+    memory: Aligned,
     model: &'a Model,
 }
 
@@ -47,6 +47,7 @@ impl Model {
         assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
         assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
         let sizes = Sizes::new(&network, usize::MAX).expect("sizes of a network that was trained");
+        let parameters = Aligned::from(parameters.as_slice());
         Self { network, parameters, loss, classes, sizes, spare: Mutex::default() }
     }
 
@@ -80,9 +81,8 @@ impl Model {
         assert_eq!(n * inputs, x.len(), "inputs are whole samples");
         let mut y = vec![0.0; n * self.classes];
         let pass = |lent: &mut Lent<'_>, (x, y): (&[f32], &mut [f32])| {
-            let input =
-                |rows: Range<usize>, to: &mut [f32]| to.copy_from_slice(&x[rows.start * inputs..rows.end * inputs]);
-            let outputs = self.network.infer(&self.parameters, self.sizes, &mut lent.memory, x.len() / inputs, input);
+            let (n, x) = (x.len() / inputs, Rows::At(x));
+            let outputs = self.network.infer(&self.parameters, self.sizes, &mut lent.memory, n, x);
             self.loss.rule().predictions(outputs, self.classes, y);
         };
         if self.is_small(x.len()) {

@@ -20,6 +20,7 @@
 //! product into pieces of rows or columns changes no bit.
 
 use super::Into;
+use super::broadcast::broadcast;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
@@ -53,7 +54,7 @@ pub(super) struct Product {
 impl Product {
     /// The part that `k` columns of A from `first` on add to it: what follows the first one begins with C's values.
     #[inline(always)]
-    fn piece(self, first: usize, k: usize) -> Self {
+    pub(super) fn piece(self, first: usize, k: usize) -> Self {
         let Self { a, b, into, bias, .. } = self;
         let (into, bias) = if first == 0 { (into, bias) } else { (Into::Add, std::ptr::null()) };
         let (a, b) = (a.wrapping_add(first * self.a_col), b.wrapping_add(first * self.b_row));
@@ -94,7 +95,7 @@ unsafe fn avx2(kind: Kind, p: &Product) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
 unsafe fn avx512(kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
     unsafe { all::<Avx512>(kind, p) }
@@ -107,136 +108,6 @@ unsafe fn all<S: Simd>(kind: Kind, p: &Product) {
         match kind {
             Kind::Broadcast => broadcast::<S>(p),
             Kind::Dot => dot::<S>(p),
-        }
-    }
-}
-
-/// Rows of B that are gone through at once: with a block of columns they fit the second cache.
-const DEPTH: usize = 1 << 10;
-
-/// In pieces of B's rows where there are many, each going on from what the one before it has left in C.
-#[inline(always)]
-unsafe fn broadcast<S: Simd>(p: &Product) {
-    let mut first = 0;
-    while p.runs.0 == 1 && p.k - first > DEPTH {
-        // SAFETY: columns first..first + DEPTH of A and as many rows of B lie within the views.
-        unsafe { columns::<S>(&p.piece(first, DEPTH)) }
-        first += DEPTH;
-    }
-    // SAFETY: as above, for the rest.
-    unsafe { columns::<S>(&p.piece(first, p.k - first)) }
-}
-
-/// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
-#[inline(always)]
-unsafe fn columns<S: Simd>(p: &Product) {
-    let mut j = 0;
-    while j < p.n {
-        let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
-        let mut columns = (p.n - j).min(S::VECTORS * S::LANES);
-        if columns > S::LANES && columns % S::LANES <= narrow {
-            // The rest is a block of its own, in vectors that cost half as much.
-            columns -= columns % S::LANES;
-        }
-        // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
-        // wide vectors has those of narrow ones.
-        unsafe {
-            match columns.div_ceil(S::LANES) {
-                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
-                1 => block::<S, 1>(p, j, columns),
-                2 => block::<S, 2>(p, j, columns),
-                3 => block::<S, 3>(p, j, columns),
-                _ => block::<S, 4>(p, j, columns),
-            }
-        }
-        j += columns;
-    }
-}
-
-/// All rows of a block of columns, in tiles of about equal height.
-#[inline(always)]
-unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
-    let tiles = p.m.div_ceil(S::ROWS[V - 1]);
-    for group in 0..p.groups.0 {
-        let mut i = 0;
-        for tile in 0..tiles {
-            let end = p.m * (tile + 1) / tiles;
-            // SAFETY: rows i..end of the group lie within the product.
-            unsafe { rows_of::<S, V>(p, group, i, j, end - i, columns) }
-            i = end;
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize>(p: &Product, g: usize, i: usize, j: usize, height: usize, columns: usize) {
-    // SAFETY: as the caller vouches; each arm has as many rows as there are.
-    unsafe {
-        match height {
-            1 => tile::<S, 1, V>(p, g, i, j, columns),
-            2 => tile::<S, 2, V>(p, g, i, j, columns),
-            3 => tile::<S, 3, V>(p, g, i, j, columns),
-            4 => tile::<S, 4, V>(p, g, i, j, columns),
-            5 => tile::<S, 5, V>(p, g, i, j, columns),
-            6 => tile::<S, 6, V>(p, g, i, j, columns),
-            7 => tile::<S, 7, V>(p, g, i, j, columns),
-            _ => tile::<S, 8, V>(p, g, i, j, columns),
-        }
-    }
-}
-
-/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
-#[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, g: usize, i: usize, j: usize, columns: usize) {
-    if R > S::ROWS[V - 1] {
-        // Never asked for; said so that the compiler leaves it out.
-        return;
-    }
-    let last = columns - (V - 1) * S::LANES;
-    // SAFETY: rows i..i+R of group g, columns j..j+columns and all k lie within the views; a part touches `last` values
-    // alone.
-    unsafe {
-        let mut sums = [[S::zero(); V]; R];
-        if !p.bias.is_null() {
-            for (v, sum) in sums[0].iter_mut().enumerate() {
-                let from = p.bias.add(j + v * S::LANES);
-                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-            }
-            sums = [sums[0]; R];
-        } else if p.into == Into::Add {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let c = p.c.add((g * p.m + i + r) * p.c_row + j);
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let from = c.add(v * S::LANES);
-                    *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-                }
-            }
-        }
-        let (first, mut b) = (p.a.add(g * p.groups.1 + i * p.a_row), p.b.add(j));
-        // Plain loops: a closure would not take the instructions of its surroundings over.
-        for run in 0..p.runs.0 {
-            let mut a = first.add(run * p.runs.1);
-            for _ in 0..p.k {
-                let mut row = [S::zero(); V];
-                for (v, vector) in row.iter_mut().enumerate() {
-                    let from = b.wrapping_add(v * S::LANES);
-                    *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let value = S::splat(*a.add(r * p.a_row));
-                    for (sum, &b) in sums.iter_mut().zip(&row) {
-                        *sum = S::multiply_add(value, b, *sum);
-                    }
-                }
-                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
-            }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            let c = p.c.add((g * p.m + i + r) * p.c_row + j);
-            for (v, &sum) in sums.iter().enumerate() {
-                let c = c.add(v * S::LANES);
-                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
-            }
         }
     }
 }

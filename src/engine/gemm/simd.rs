@@ -3,6 +3,9 @@
 //! The kernels are written once over this trait; which implementation runs is the
 //! [`processor`](crate::engine::processor)'s to say.
 
+/// Columns of a quad.
+pub(super) const QUAD: usize = 4;
+
 /// Vectors of `f32` and what can be done with them.
 ///
 /// # Safety
@@ -13,7 +16,7 @@ pub(super) trait Simd: Copy {
     const LANES: usize;
     /// Most vectors of a tile of the broadcast kernel.
     const VECTORS: usize;
-    /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers.
+    /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers, 14 at most.
     const ROWS: [usize; 4];
     type Vector: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
@@ -28,6 +31,31 @@ pub(super) trait Simd: Copy {
     unsafe fn store_part(to: *mut f32, v: Self::Vector, n: usize);
     /// `a·b + c`.
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `n` values, each to the four lanes of a quad, and zeros beyond.
+    unsafe fn splat_quads(from: *const f32, n: usize) -> Self::Vector;
+    /// The first `columns` values of `n` rows, `row` apart, each row to a quad, and zeros beyond.
+    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> Self::Vector;
+    /// The sum of the quads.
+    unsafe fn fold(v: Self::Vector) -> [f32; QUAD];
+    /// Writes which of the first `n ≤ LANES` values are not zero to `to`, counted from `first` on, and returns how many
+    /// those are; of `to`, it may write to as many places as a vector has lanes.
+    #[inline(always)]
+    unsafe fn places(from: *const f32, n: usize, first: u32, to: *mut u32) -> usize {
+        let mut count = 0;
+        for k in 0..n {
+            // SAFETY: the caller vouches for the pointers.
+            unsafe {
+                *to.add(count) = first + k as u32;
+                count += usize::from(*from.add(k) != 0.0);
+            }
+        }
+        count
+    }
+    /// Asks for the line of memory at `from`, which will be read once and need not be there.
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        let _ = from;
+    }
     /// Sum of the lanes, in one fixed order.
     unsafe fn sum(v: Self::Vector) -> f32;
     /// The sums of sixteen vectors, in the order of [`sum`](Self::sum).
@@ -97,6 +125,26 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn splat_quads(from: *const f32, n: usize) -> [f32; 8] {
+        // SAFETY: the caller vouches for `n` values.
+        std::array::from_fn(|i| if i / QUAD < n { unsafe { from.add(i / QUAD).read() } } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> [f32; 8] {
+        std::array::from_fn(|i| {
+            let (k, column) = (i / QUAD, i % QUAD);
+            // SAFETY: the caller vouches for these values of `n` rows.
+            if k < n && column < columns { unsafe { from.add(k * row + column).read() } } else { 0.0 }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn fold(v: [f32; 8]) -> [f32; QUAD] {
+        std::array::from_fn(|i| v[i] + v[i + QUAD])
+    }
+
+    #[inline(always)]
     unsafe fn sum(v: [f32; 8]) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
@@ -109,7 +157,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Simd;
+    use super::{QUAD, Simd};
 
     /// 32 registers of 16 values.
     #[derive(Clone, Copy)]
@@ -118,7 +166,7 @@ mod x86 {
     impl Simd for Avx512 {
         const LANES: usize = 16;
         const VECTORS: usize = 4;
-        const ROWS: [usize; 4] = [8, 8, 8, 6];
+        const ROWS: [usize; 4] = [14, 12, 9, 6];
         type Vector = __m512;
         type Narrow = Avx2;
 
@@ -162,6 +210,61 @@ mod x86 {
         unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
             // SAFETY: the caller vouches for the instructions.
             unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat_quads(from: *const f32, n: usize) -> __m512 {
+            // SAFETY: the caller vouches for the instructions and `n` values.
+            unsafe {
+                let values = if n == 4 { _mm_loadu_ps(from) } else { _mm_maskz_loadu_ps((1 << n) - 1, from) };
+                let places = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+                _mm512_permutevar_ps(_mm512_broadcast_f32x4(values), places)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> __m512 {
+            // SAFETY: the caller vouches for the instructions and these values of `n` rows; no others are touched.
+            unsafe {
+                let mask = |k: usize| if k < n { (1u8 << columns) - 1 } else { 0 };
+                let at = |k: usize| from.wrapping_add(k * row);
+                let v = _mm512_castps128_ps512(_mm_maskz_loadu_ps(mask(0), at(0)));
+                let v = _mm512_insertf32x4::<1>(v, _mm_maskz_loadu_ps(mask(1), at(1)));
+                let v = _mm512_insertf32x4::<2>(v, _mm_maskz_loadu_ps(mask(2), at(2)));
+                _mm512_insertf32x4::<3>(v, _mm_maskz_loadu_ps(mask(3), at(3)))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn fold(v: __m512) -> [f32; QUAD] {
+            let mut sums = [0.0; QUAD];
+            // SAFETY: the caller vouches for the instructions; the sums are four values.
+            unsafe {
+                let v = _mm512_add_ps(v, _mm512_shuffle_f32x4::<0x4e>(v, v));
+                let v = _mm512_add_ps(v, _mm512_shuffle_f32x4::<0xb1>(v, v));
+                _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(v));
+            }
+            sums
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            // SAFETY: a prefetch reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn places(from: *const f32, n: usize, first: u32, to: *mut u32) -> usize {
+            const LANES: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+            // SAFETY: the caller vouches for the instructions and the pointers.
+            unsafe {
+                let values = if n == 16 { _mm512_loadu_ps(from) } else { Self::load_part(from, n) };
+                let found = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
+                let places =
+                    _mm512_add_epi32(_mm512_loadu_si512(LANES.as_ptr().cast()), _mm512_set1_epi32(first as i32));
+                _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(found, places));
+                found.count_ones() as usize
+            }
         }
 
         #[inline(always)]
@@ -211,6 +314,13 @@ mod x86 {
     static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
     impl Avx2 {
+        /// The first `n ≤ 4` values.
+        #[inline(always)]
+        unsafe fn quarter(from: *const f32, n: usize) -> __m128 {
+            // SAFETY: the caller vouches for the instructions and the pointer.
+            unsafe { _mm_maskload_ps(from, _mm256_castsi256_si128(Self::mask(n))) }
+        }
+
         #[inline(always)]
         unsafe fn mask(n: usize) -> __m256i {
             // SAFETY: the caller vouches for the instructions and the pointer.
@@ -265,6 +375,36 @@ mod x86 {
         unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
             // SAFETY: the caller vouches for the instructions.
             unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat_quads(from: *const f32, n: usize) -> __m256 {
+            // SAFETY: the caller vouches for the instructions and `n` values.
+            unsafe {
+                let second = if n == 2 { _mm_set1_ps(*from.add(1)) } else { _mm_setzero_ps() };
+                _mm256_set_m128(second, _mm_set1_ps(*from))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> __m256 {
+            // SAFETY: the caller vouches for the instructions and these values of `n` rows.
+            unsafe {
+                let first = Self::quarter(from, columns);
+                let second = if n == 2 { Self::quarter(from.add(row), columns) } else { _mm_setzero_ps() };
+                _mm256_set_m128(second, first)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn fold(v: __m256) -> [f32; QUAD] {
+            let mut sums = [0.0; QUAD];
+            // SAFETY: the caller vouches for the instructions; the sums are four values.
+            unsafe {
+                let sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                _mm_storeu_ps(sums.as_mut_ptr(), sum);
+            }
+            sums
         }
 
         #[inline(always)]

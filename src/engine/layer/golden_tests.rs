@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::engine::infer::{Rows, Sizes};
 use crate::engine::loss::{Loss, Outputs};
 use crate::engine::network::Network;
 use crate::engine::samples::{Inputs, Samples};
@@ -214,11 +215,11 @@ impl Case {
     fn check_predicting(&self) {
         let (network, what) = (self.network(), self.what());
         let parameters = self.parameters(&network);
-        let sizes = crate::engine::infer::Sizes::new(&network, self.n).expect("a small network");
+        let sizes = Sizes::new(&network, self.n).expect("a small network");
         let mut memory = sizes.memory();
         let width = self.x.len() / self.n;
         let read = |rows: Range<usize>, x: &mut [f32]| x.copy_from_slice(&self.x[rows.start * width..rows.end * width]);
-        let y = network.infer(&parameters, sizes, &mut memory, self.n, read);
+        let y = network.infer(&parameters, sizes, &mut memory, self.n, Rows::Read(&read));
         assert_close(&format!("y of {what}"), y, &self.y, 1.0);
         if network.depth() == 1 {
             let at = network.context(0, &parameters, None, Pass::Infer, 0);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bound, Entry, Field, Kind, Loss, LossKind, Outputs, argmax};
 use crate::engine::math::exp;
+use crate::engine::processor::{Task, wide};
 
 /// Spec of softmax with cross-entropy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -36,10 +37,30 @@ impl LossKind for SoftmaxCrossEntropy {
 /// Writes `e^(yᵢ − max y)` to `powers` and returns `(max y, their sum)`.
 fn powers(outputs: &[f32], powers: &mut [f32]) -> (f32, f32) {
     let largest = largest(outputs);
-    for (p, &y) in powers.iter_mut().zip(outputs) {
-        *p = exp(y - largest);
-    }
+    wide(Powers { outputs, largest, powers: &mut *powers });
     (largest, powers.iter().sum())
+}
+
+struct Powers<'a> {
+    outputs: &'a [f32],
+    largest: f32,
+    powers: &'a mut [f32],
+}
+
+impl Task for Powers<'_> {
+    #[inline(always)]
+    fn run(self) {
+        /// Rows are short: a loop over one would mostly be its end, one value at a time.
+        const BLOCK: usize = 16;
+        for (powers, outputs) in self.powers.chunks_mut(BLOCK).zip(self.outputs.chunks(BLOCK)) {
+            let mut block = [self.largest; BLOCK];
+            block[..outputs.len()].copy_from_slice(outputs);
+            for value in &mut block {
+                *value = exp(*value - self.largest);
+            }
+            powers.copy_from_slice(&block[..powers.len()]);
+        }
+    }
 }
 
 fn largest(outputs: &[f32]) -> f32 {

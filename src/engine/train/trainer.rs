@@ -8,10 +8,11 @@ use super::early_stopping::{Best, Verdict};
 use super::gather::Augmented;
 use super::pace::{Pace, split, total_steps};
 use super::{Command, Data, Observer, Outcome, Settings, TrainEvent};
+use crate::engine::aligned::Aligned;
 use crate::engine::augment::ImageShape;
 use crate::engine::checkpoint::{Checkpoint, Position, all_finite};
 use crate::engine::diagnostics;
-use crate::engine::infer::Sizes;
+use crate::engine::infer::{Rows, Sizes};
 use crate::engine::layer::Pass;
 use crate::engine::loss::Score;
 use crate::engine::metrics::{Evaluation, Judged, Report};
@@ -306,7 +307,7 @@ impl<'a> Trainer<'a> {
             return vec![];
         }
         let passes = (0..n.div_ceil(rows)).into_par_iter();
-        let pass = |(memory, labels): &mut (Vec<f32>, Vec<u16>), pass: usize| {
+        let pass = |(memory, labels): &mut (Aligned, Vec<u16>), pass: usize| {
             let range = pass * rows..((pass + 1) * rows).min(n);
             let index = |row: usize| indices.map_or(row, |indices| indices[row] as usize);
             labels.clear();
@@ -316,7 +317,8 @@ impl<'a> Trainer<'a> {
                     samples.read(index(range.start + row), x);
                 }
             };
-            let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), read);
+            let x = Rows::Read(&read);
+            let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), x);
             task(range.start, outputs, labels)
         };
         passes.map_init(|| (self.sizes.memory(), Vec::with_capacity(rows)), pass).collect()

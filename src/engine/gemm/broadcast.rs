@@ -1,0 +1,247 @@
+//! The broadcast kernel: tiles of C that stay in registers.
+//!
+//! Columns that are left over beyond whole vectors would leave most lanes of one idle. Up to half a vector of them takes
+//! vectors of half the size. Up to four take a vector as quads: each holds those columns of one row of B, so that one
+//! operation does several `k` at once, and the quads are added up at the end (`fold`):
+//!
+//! ```text
+//!  A_ik   A_ik   A_ik   A_ik  │ A_ik+1 A_ik+1 A_ik+1 A_ik+1 │ …
+//!    ×      ×      ×      ×
+//!  B_kj   B_kj+1 B_kj+2 B_kj+3│ B_k+1j …                    │ …
+//! ```
+
+use super::Into;
+use super::kernel::Product;
+use super::row::row;
+use super::simd::{QUAD, Simd};
+
+/// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the quads of
+/// any vector.
+const DEPTH: usize = 1 << 10;
+
+/// In pieces of B's rows where there are many, each going on from what the one before it has left in C.
+///
+/// # Safety
+/// As for [`run`](super::kernel::run).
+#[inline(always)]
+pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
+    let mut first = 0;
+    loop {
+        // One call, for the compiler to write it down once: the kernels are long.
+        let k = if p.runs.0 == 1 { (p.k - first).min(DEPTH) } else { p.k };
+        // SAFETY: columns first..first + k of A and as many rows of B lie within the views.
+        unsafe { columns::<S>(&p.piece(first, k)) }
+        first += k;
+        if first >= p.k {
+            break;
+        }
+    }
+}
+
+/// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
+#[inline(always)]
+unsafe fn columns<S: Simd>(p: &Product) {
+    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD { p.n % S::LANES } else { 0 };
+    if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
+        // SAFETY: as the caller vouches.
+        return unsafe { row::<S>(p, quads) };
+    }
+    let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
+    let (mut j, end) = (0, p.n - quads);
+    while j < end {
+        let mut columns = (end - j).min(S::VECTORS * S::LANES);
+        if columns > S::LANES && columns % S::LANES <= narrow {
+            // The rest is a block of its own, in vectors that cost half as much.
+            columns -= columns % S::LANES;
+        }
+        // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
+        // wide vectors has those of narrow ones.
+        unsafe {
+            match columns.div_ceil(S::LANES) {
+                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
+                1 => block::<S, 1>(p, j, columns),
+                2 => block::<S, 2>(p, j, columns),
+                3 => block::<S, 3>(p, j, columns),
+                _ => block::<S, 4>(p, j, columns),
+            }
+        }
+        j += columns;
+    }
+    if quads > 0 {
+        // SAFETY: as above, and A's columns lie contiguous.
+        unsafe { block::<S, 0>(p, end, quads) }
+    }
+}
+
+/// Calls `$task` with the height as a constant.
+macro_rules! heights {
+    ($height:expr, |$R:ident| $task:expr) => {
+        heights!($height, $R, $task, 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($height:expr, $R:ident, $task:expr, $($n:literal)+) => {
+        match $height {
+            $($n => { const $R: usize = $n; $task })+
+            _ => { const $R: usize = 14; $task }
+        }
+    };
+}
+
+/// All rows of a block of columns, in tiles of about equal height; in quads for `V` = 0.
+#[inline(always)]
+unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
+    let tiles = p.m.div_ceil(highest::<S>(V));
+    for group in 0..p.groups.0 {
+        let mut i = 0;
+        for tile in 0..tiles {
+            let end = p.m * (tile + 1) / tiles;
+            let at = Place { group, i, j, columns };
+            // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
+            unsafe { heights!(end - i, |R| of_height::<S, R, V>(p, at)) }
+            i = end;
+        }
+    }
+}
+
+/// Most rows of a tile.
+#[inline(always)]
+const fn highest<S: Simd>(vectors: usize) -> usize {
+    S::ROWS[vectors.saturating_sub(1)]
+}
+
+/// Where a tile lies: its first row in its group, its columns.
+#[derive(Clone, Copy)]
+struct Place {
+    group: usize,
+    i: usize,
+    j: usize,
+    columns: usize,
+}
+
+#[inline(always)]
+unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
+    // Higher ones are never asked for; said so that the compiler leaves them out.
+    if const { R <= highest::<S>(V) } {
+        // SAFETY: as the caller vouches.
+        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V>(p, at) } }
+    }
+}
+
+/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
+    let Place { group, i, j, columns } = at;
+    let last = columns - (V - 1) * S::LANES;
+    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
+    // alone.
+    unsafe {
+        let mut sums = [[S::zero(); V]; R];
+        if !p.bias.is_null() {
+            for (v, sum) in sums[0].iter_mut().enumerate() {
+                let from = p.bias.add(j + v * S::LANES);
+                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+            }
+            sums = [sums[0]; R];
+        } else if p.into == Into::Add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let from = c.add(v * S::LANES);
+                    *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+                }
+            }
+        }
+        let (first, mut b) = (p.a.add(group * p.groups.1 + i * p.a_row), p.b.add(j));
+        // Plain loops: a closure would not take the instructions of its surroundings over.
+        for run in 0..p.runs.0 {
+            let mut a = first.add(run * p.runs.1);
+            for _ in 0..p.k {
+                let mut row = [S::zero(); V];
+                for (v, vector) in row.iter_mut().enumerate() {
+                    let from = b.wrapping_add(v * S::LANES);
+                    *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let value = S::splat(*a.add(r * p.a_row));
+                    for (sum, &b) in sums.iter_mut().zip(&row) {
+                        *sum = S::multiply_add(value, b, *sum);
+                    }
+                }
+                (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+            for (v, &sum) in sums.iter().enumerate() {
+                let c = c.add(v * S::LANES);
+                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
+            }
+        }
+    }
+}
+
+/// A tile of `R` rows and up to four columns, of a product whose A has contiguous columns.
+#[inline(always)]
+unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
+    let Place { group, i, j, columns } = at;
+    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
+    unsafe {
+        let mut sums = [S::zero(); R];
+        let (first, mut b) = (p.a.add(group * p.groups.1 + i * p.a_row), p.b.add(j));
+        for run in 0..p.runs.0 {
+            let (a, most) = (first.add(run * p.runs.1), S::LANES / QUAD);
+            let mut k = 0;
+            while k + most <= p.k {
+                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), most, columns);
+                (b, k) = (b.wrapping_add(most * p.b_row), k + most);
+            }
+            if k < p.k {
+                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), p.k - k, columns);
+                b = b.wrapping_add((p.k - k) * p.b_row);
+            }
+        }
+        for (r, &sum) in sums.iter().enumerate() {
+            finish_quads::<S>(p, group * p.m + i + r, j, columns, sum);
+        }
+    }
+}
+
+/// Adds the next `n` values of `R` rows times as many rows of B, each with the distance of its rows.
+///
+/// # Safety
+/// The values and rows must be there, of the rows of B so many columns.
+#[inline(always)]
+pub(super) unsafe fn add_quads<S: Simd, const R: usize>(
+    sums: &mut [S::Vector; R],
+    (a, a_row): (*const f32, usize),
+    (b, b_row): (*const f32, usize),
+    n: usize,
+    columns: usize,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let rows = S::quads(b, b_row, n, columns);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            *sum = S::multiply_add(S::splat_quads(a.add(r * a_row), n), rows, *sum);
+        }
+    }
+}
+
+/// Adds the quads of a sum up and writes them to row `i` of C.
+///
+/// # Safety
+/// Columns j..j+columns of the row must lie within C and the bias.
+#[inline(always)]
+pub(super) unsafe fn finish_quads<S: Simd>(p: &Product, i: usize, j: usize, columns: usize, sum: S::Vector) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let (sums, c) = (S::fold(sum), p.c.add(i * p.c_row + j));
+        for (column, sum) in sums.iter().enumerate().take(columns) {
+            let c = c.add(column);
+            *c = match (p.bias.is_null(), p.into) {
+                (false, _) => *p.bias.add(j + column) + sum,
+                (_, Into::Add) => *c + sum,
+                (_, Into::Replace) => *sum,
+            };
+        }
+    }
+}
