@@ -159,6 +159,9 @@ fn values_out_of_range() {
     assert_refused(&[
         (json!({"priority": 101}), "#/priority", "a whole number within -100 to 100 is needed, not 101"),
         (json!({"priority": 0.5}), "#/priority", "a whole number within -100 to 100 is needed"),
+        (json!({"webhook": ""}), "#/webhook", "an empty text"),
+        (json!({"webhook": "example.com/hook"}), "#/webhook", "write it like https://"),
+        (json!({"webhook": "file:///etc/passwd"}), "#/webhook", "`file` is not http or https"),
         (json!({"priority": "high"}), "#/priority", "a whole number within -100 to 100 is needed"),
         (json!({"batch_size": 0}), "#/batch_size", "0 is not within 1 to"),
         (json!({"epochs": 0}), "#/epochs", "0 is not within 1 to"),
@@ -352,7 +355,7 @@ fn a_spec_that_uses_every_field_is_accepted() {
         "weight_decay": 0.0001, "batch_size": 64, "epochs": 3, "steps": null, "seed": u64::MAX,
         "early_stopping": {"monitor": "validation_accuracy", "patience": 2, "min_delta": 0.001, "restore_best": false},
         "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
-        "webhook": "https://example.com/jobs",
+        "webhook": "https://example.com/hook?from=dojang",
     });
     let missing: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| spec.get(name).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -57,16 +57,7 @@ pub(super) struct Post {
 impl Post {
     pub(super) fn new(settings: &Settings) -> Result<Self, PostError> {
         let Settings { secret, url, reach, .. } = settings.clone();
-        let client = Client::builder()
-            .dns_resolver(Guard(reach))
-            // A redirect or a proxy would lead past the guard.
-            .redirect(Policy::none())
-            .no_proxy()
-            // Messages are rare; and a connection that is kept is one that nobody looks at any more.
-            .pool_max_idle_per_host(0)
-            .timeout(PATIENCE)
-            .user_agent(concat!("dojang/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let client = client(reach)?;
         Ok(Self { client, secret, url, reach })
     }
 
@@ -104,6 +95,20 @@ impl Post {
     }
 }
 
+fn client(reach: Reach) -> Result<Client, PostError> {
+    let client = Client::builder()
+        .dns_resolver(Guard(reach))
+        // A redirect or a proxy would lead past the guard.
+        .redirect(Policy::none())
+        .no_proxy()
+        // Messages are rare; and a connection that is kept is one that nobody looks at any more.
+        .pool_max_idle_per_host(0)
+        .timeout(PATIENCE)
+        .user_agent(concat!("dojang/", env!("CARGO_PKG_VERSION")))
+        .build()?;
+    Ok(client)
+}
+
 fn answer(response: &Response) -> Answer {
     let status = response.status();
     let outcome = match status {
@@ -135,4 +140,33 @@ fn describe(error: reqwest::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn names_are_looked_up_by_the_guard_and_answers_are_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
+        let post = async |reach| client(reach).expect("a client").post(&url).body("x").send().await;
+        let refused = describe(post(Reach::Public).await.expect_err("nothing is sent"));
+        assert!(refused.contains("`localhost` is no address of the public internet"), "{refused}");
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+            let head = b"HTTP/1.1 503 Busy\r\nretry-after: 99999999\r\ncontent-length: 1000000000000\r\n\r\n";
+            stream.write_all(head).await.expect("it listens");
+            // Nothing follows, and nobody waits for it.
+            stream
+        };
+        let (response, _stream) = tokio::join!(post(Reach::Any), receive);
+        let Answer { outcome, said } = answer(&response.expect("a head"));
+        assert_eq!(outcome, Outcome::Missed(Some(Duration::from_secs(LONGEST_WAIT))));
+        assert_eq!(said, "503 Service Unavailable");
+    }
 }
