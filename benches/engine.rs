@@ -68,7 +68,7 @@ fn predicting(c: &mut Criterion) {
         for entry in entries(PEERS) {
             let Net { name, network, settings } = Net::new(&entry);
             let parameters = network.init(&settings.init, 1);
-            let model = Model::new(network, parameters, settings.loss, 10);
+            let model = Model::new(network, &parameters, settings.loss, 10);
             group.throughput(Throughput::Elements(images as u64));
             group.bench_function(format!("{name} images={images} threads={threads}"), |b| {
                 // A single image is worked out where it comes in, as in serving.

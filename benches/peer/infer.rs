@@ -15,7 +15,7 @@ pub(crate) fn measure(net: Net, effort: Effort, images: usize) -> Measured {
     let mut rng = Rng::new(1, Purpose::GradientCheck, 0, 0);
     let inputs: Vec<f32> =
         (0..images * net.network.input().len()).map(|_| f32::from(rng.bits() as u8) / 255.0).collect();
-    let model = Model::new(net.network, parameters, net.settings.loss, 10);
+    let model = Model::new(net.network, &parameters, net.settings.loss, 10);
     // The caller is in the pool, as a server's prediction is: the way into it is not measured.
     let seconds = pool(effort.threads)?.install(|| {
         let began = Instant::now();

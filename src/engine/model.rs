@@ -43,11 +43,11 @@ impl Model {
     ///
     /// # Panics
     /// If the weights are not as many as the network's parameters, or its outputs not what the loss takes.
-    pub fn new(network: Network, parameters: Vec<f32>, loss: LossSpec, classes: usize) -> Self {
+    pub fn new(network: Network, parameters: &[f32], loss: LossSpec, classes: usize) -> Self {
         assert_eq!(network.parameter_count(), parameters.len(), "weights of another network");
         assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
         let sizes = Sizes::new(&network, usize::MAX).expect("sizes of a network that was trained");
-        let parameters = Aligned::from(parameters.as_slice());
+        let parameters = Aligned::from(parameters);
         Self { network, parameters, loss, classes, sizes, spare: Mutex::default() }
     }
 

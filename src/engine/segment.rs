@@ -186,7 +186,7 @@ impl Layout {
     }
 
     /// The slices of a shard of `rows` rows.
-    pub(super) fn slices(&self, rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> + use<> {
+    pub(super) fn slices(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let slice = self.slice;
         (0..rows).step_by(slice).map(move |first| first..(first + slice).min(rows))
     }

@@ -146,6 +146,30 @@ fn bridge_of<'a>(network: &'a Network, layout: &Layout) -> Option<&'a dyn Collec
     layout.segment.bridge.and_then(|layer| network.layer(layer).collective())
 }
 
+/// A slice of a shard.
+#[derive(Debug, Clone)]
+struct Slice {
+    /// Rows of the batch.
+    n: usize,
+    /// Index in the batch of the shard's first row.
+    first: usize,
+    /// Its rows, as the shard counts them.
+    rows: Range<usize>,
+}
+
+impl Slice {
+    /// Its rows, as the batch counts them.
+    fn of_batch(&self) -> Range<usize> {
+        self.first + self.rows.start..self.first + self.rows.end
+    }
+
+    /// The slices of a shard of a batch of `n` rows.
+    fn all(layout: &Layout, n: usize, shard: usize) -> impl Iterator<Item = Self> + use<> {
+        let rows = layout.rows_of(n, shard);
+        layout.slices(rows.len()).map(move |slice| Self { n, first: rows.start, rows: slice })
+    }
+}
+
 /// Phase 1 of a step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step<'a> {
@@ -214,28 +238,27 @@ impl Step<'_> {
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(measure_len));
         let shards = shards.zip(labels.par_chunks_mut(layout.rows)).zip(&mut scores[..]).enumerate();
         shards.take(layout.shards(n)).for_each(|(i, (((shard, measure), labels), score))| {
-            let rows = layout.rows_of(n, i);
-            for slice in layout.slices(rows.len()) {
-                let of_batch = rows.start + slice.start..rows.start + slice.end;
-                let (x, spare) = layout.input(shard, &slice);
+            for slice in Slice::all(layout, n, i) {
+                let (x, spare) = layout.input(shard, &slice.rows);
                 match below {
-                    None => samples.inputs(&indices[of_batch], x, spare),
-                    Some(below) => self.enter(below, layout, whole, n, of_batch, x),
+                    None => samples.inputs(&indices[slice.of_batch()], x, spare),
+                    Some(below) => self.enter(below, layout, whole, &slice, x),
                 }
-                self.forward_layers(layout, prepared, shard, rows.start, &slice);
+                self.forward_layers(layout, prepared, shard, &slice);
                 if let Some(over) = over {
-                    let y = layout.output_of(shard, &slice);
-                    over.measure(y, slice.start, &mut measure[..over.measure_len()]);
+                    let y = layout.output_of(shard, &slice.rows);
+                    over.measure(y, slice.rows.start, &mut measure[..over.measure_len()]);
                 }
             }
             if above.is_none() {
+                let rows = layout.rows_of(n, i);
                 let labels = &mut labels[..rows.len()];
                 samples.labels(&indices[rows.clone()], labels);
                 let (y, dy) = layout.output(shard, &(0..rows.len()));
                 *score = self.loss.score_and_gradient(y, labels, 1.0 / n as f32, dy);
-                for slice in layout.slices(rows.len()) {
-                    self.backward_layers(layout, prepared, shard, rows.start, &slice);
-                    self.leave(below, layout, whole, (n, rows.start), &slice, shard, measure);
+                for slice in Slice::all(layout, n, i) {
+                    self.backward_layers(layout, prepared, shard, &slice);
+                    self.leave(below, layout, whole, &slice, shard, measure);
                 }
             }
         });
@@ -261,12 +284,10 @@ impl Step<'_> {
         let (layout, whole) = (&*layout, &whole[..]);
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
         shards.take(layout.shards(n)).for_each(|(i, (shard, measure))| {
-            let rows = layout.rows_of(n, i);
-            for slice in layout.slices(rows.len()) {
-                let of_batch = rows.start + slice.start..rows.start + slice.end;
-                let (y, dy) = layout.output(shard, &slice);
-                let width = y.len() / slice.len();
-                for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, of_batch) {
+            for slice in Slice::all(layout, n, i) {
+                let (y, dy) = layout.output(shard, &slice.rows);
+                let width = y.len() / slice.rows.len();
+                for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, slice.of_batch()) {
                     let part = part.start * width..part.end * width;
                     let (y, dy) = (&y[part.clone()], &mut dy[part]);
                     match (over, above.layout.segment.bridge) {
@@ -277,8 +298,8 @@ impl Step<'_> {
                         _ => dy.copy_from_slice(upper_dy),
                     }
                 }
-                self.backward_layers(layout, prepared, shard, rows.start, &slice);
-                self.leave(below, layout, whole, (n, rows.start), &slice, shard, measure);
+                self.backward_layers(layout, prepared, shard, &slice);
+                self.leave(below, layout, whole, &slice, shard, measure);
             }
         });
         if s > 0 {
@@ -287,9 +308,9 @@ impl Step<'_> {
     }
 
     /// Brings rows from the segment below into this one's input.
-    fn enter(&self, below: &Shards, layout: &Layout, whole: &[f64], n: usize, rows: Range<usize>, x: &mut [f32]) {
-        let width = x.len() / rows.len();
-        for (part, values) in below.layout.outputs(&below.arena, n, rows) {
+    fn enter(&self, below: &Shards, layout: &Layout, whole: &[f64], slice: &Slice, x: &mut [f32]) {
+        let width = x.len() / slice.rows.len();
+        for (part, values) in below.layout.outputs(&below.arena, slice.n, slice.of_batch()) {
             let x = &mut x[part.start * width..part.end * width];
             match (bridge_of(self.network, layout), layout.segment.bridge) {
                 (Some(bridge), Some(layer)) => {
@@ -300,15 +321,13 @@ impl Step<'_> {
         }
     }
 
-    /// Measures, for the layer below a segment, the gradients that come out of it for a slice of the shard whose first row
-    /// is given.
+    /// Measures, for the layer below a segment, the gradients that come out of it for a slice.
     fn leave(
         &self,
         below: Option<&Shards>,
         layout: &Layout,
         whole: &[f64],
-        (n, first): (usize, usize),
-        slice: &Range<usize>,
+        slice: &Slice,
         shard: &[f32],
         measure: &mut [f64],
     ) {
@@ -316,13 +335,13 @@ impl Step<'_> {
         else {
             return;
         };
-        let dx = layout.input_gradient(shard, slice);
-        let (width, sums) = (dx.len() / slice.len(), &mut measure[..bridge.measure_len()]);
-        if slice.start == 0 {
+        let dx = layout.input_gradient(shard, &slice.rows);
+        let (width, sums) = (dx.len() / slice.rows.len(), &mut measure[..bridge.measure_len()]);
+        if slice.rows.start == 0 {
             sums.fill(0.0);
         }
         let parameters = self.network.part(layer, self.parameters);
-        for (part, x) in below.layout.outputs(&below.arena, n, first + slice.start..first + slice.end) {
+        for (part, x) in below.layout.outputs(&below.arena, slice.n, slice.of_batch()) {
             bridge.measure_backward(parameters, whole, x, &dx[part.start * width..part.end * width], sums);
         }
     }
@@ -338,38 +357,24 @@ impl Step<'_> {
         }
     }
 
-    /// Takes a slice of the shard whose first row is `first` through the layers of its segment.
-    fn forward_layers(
-        &self,
-        layout: &Layout,
-        prepared: Prepared<'_>,
-        shard: &mut [f32],
-        first: usize,
-        slice: &Range<usize>,
-    ) {
+    /// Takes a slice through the layers of its segment.
+    fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
         for (local, layer) in layout.segment.layers.clone().enumerate() {
-            let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, first + slice.start);
-            let (x, y, scratch) = layout.forward(shard, local, slice);
+            let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
+            let (x, y, scratch) = layout.forward(shard, local, &slice.rows);
             self.network.layer(layer).forward(&at, scratch, x, y);
         }
     }
 
     /// From the gradient of the segment's output, for a slice, down to the lowest layer that needs it.
-    fn backward_layers(
-        &self,
-        layout: &Layout,
-        prepared: Prepared<'_>,
-        shard: &mut [f32],
-        first: usize,
-        slice: &Range<usize>,
-    ) {
+    fn backward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
         let lowest = layout.segment.layers.start;
         let learns = |index: usize| !self.network.layer(index).parameters().is_empty();
         for (local, index) in layout.segment.layers.clone().enumerate().rev() {
             let layer = self.network.layer(index);
             if layer.memory().partial > 0 {
-                let (x, dy, scratch, partial) = layout.accumulate(shard, local, slice);
-                if slice.start == 0 {
+                let (x, dy, scratch, partial) = layout.accumulate(shard, local, &slice.rows);
+                if slice.rows.start == 0 {
                     partial.fill(0.0);
                 }
                 layer.accumulate(scratch, x, dy, partial);
@@ -377,8 +382,8 @@ impl Step<'_> {
             if !layout.has_input_gradient() && !(lowest..index).any(learns) {
                 break;
             }
-            let at = self.network.context(index, self.parameters, Some(prepared), self.pass, first + slice.start);
-            let (pass, scratch) = layout.backward(shard, local, slice);
+            let at = self.network.context(index, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
+            let (pass, scratch) = layout.backward(shard, local, &slice.rows);
             layer.backward(&at, scratch, pass);
         }
     }

@@ -128,7 +128,7 @@ fn a_convolutions_file_is_read_as_the_field_writes_it() {
         }
     }
     let sum: f32 = outputs.iter().map(|y| y.exp()).sum();
-    let found = Model::new(network, weights.clone(), LOSS, 4).infer(&x);
+    let found = Model::new(network, &weights, LOSS, 4).infer(&x);
     for (found, expected) in found.iter().zip(&outputs) {
         assert!((found - expected.exp() / sum).abs() < 1e-5, "{found} instead of {}", expected.exp() / sum);
     }
@@ -155,7 +155,7 @@ fn reads(name: &str, network: Network) -> Option<usize> {
     let samples = mnist.test.samples(None);
     let mut x = vec![0.0; samples.len() * 784];
     x.chunks_exact_mut(784).enumerate().for_each(|(index, x)| samples.read(index, x));
-    let y = Model::new(network, weights, LOSS, 10).infer(&x);
+    let y = Model::new(network, &weights, LOSS, 10).infer(&x);
     let hits = |(y, t): &(&[f32], &u16)| crate::engine::loss::argmax(y) == usize::from(**t);
     Some(y.chunks(10).zip(&mnist.test.labels).filter(hits).count())
 }

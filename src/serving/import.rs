@@ -47,7 +47,7 @@ impl Models {
             let (spec, test_samples, classes) = (plan.spec().clone(), plan.test_samples(), plan.classes());
             let network = plan.into_network();
             let parameters = decode_weights(&bytes, &network)?;
-            let model = Model::new(network, parameters, spec.loss, classes);
+            let model = Model::new(network, &parameters, spec.loss, classes);
             let accuracy = || accuracy(&model, &library, &spec.dataset.name, test_samples);
             let (test_accuracy, parameters) = (pool.install(accuracy), model.parameters().len());
             let weights = NewWeights { sha256: sha256_hex(&bytes), bytes };

@@ -234,7 +234,7 @@ impl Models {
             };
             let (Weights::Final { sha256 } | Weights::Checkpoint { sha256, .. }) = source.weights;
             Ok(Served {
-                model: Model::new(network, parameters, source.spec.loss, input.class_names.len()),
+                model: Model::new(network, &parameters, source.spec.loss, input.class_names.len()),
                 version: source.version,
                 job: source.job,
                 weights_sha256: sha256,

@@ -333,8 +333,8 @@ mod tests {
             let (relu, pool) = (LayerSpec::Relu(Relu {}), LayerSpec::MaxPool2d(PAIRS));
             let apart = [relu.clone(), LayerSpec::Identity(Identity {}), pool.clone()];
             let shape = Shape::new(&[channels, 2 * oh, 2 * ow]);
-            assert_forward_agrees(&[pool.clone()], &shape, n, seed);
-            assert_gradients_agree(&[pool.clone()], &shape, n, seed);
+            assert_forward_agrees(&apart[2..], &shape, n, seed);
+            assert_gradients_agree(&apart[2..], &shape, n, seed);
             let together = [relu, pool];
             assert_forward_agrees(&together, &shape, n, seed);
             assert_same_gradients([&together, &apart], &shape, n, seed);
