@@ -16,8 +16,8 @@
 //! **Dot kernel**, where B is a transpose (`dY·Wᵀ`): rows of A and of Bᵀ both lie contiguous along `k`, so the lanes run
 //! along `k` and are added up at the end: 4 × 4 dot products at a time.
 //!
-//! Every element of C is computed by the same operations in the same order wherever it lies in its tile, so cutting a
-//! product into pieces of rows or columns changes no bit.
+//! An element of C is computed by the same operations in the same order whatever rows are beside it, so cutting a product
+//! into pieces of rows changes no bit. Cut into columns it may, where the last columns come to lie elsewhere.
 
 use super::Into;
 use super::broadcast::broadcast;
@@ -49,6 +49,8 @@ pub(super) struct Product {
     pub(super) into: Into,
     /// What every row of C begins with, or null.
     pub(super) bias: *const f32,
+    /// Rows of B that other pieces of the product have gone through.
+    pub(super) done: usize,
 }
 
 impl Product {
@@ -58,7 +60,7 @@ impl Product {
         let Self { a, b, into, bias, .. } = self;
         let (into, bias) = if first == 0 { (into, bias) } else { (Into::Add, std::ptr::null()) };
         let (a, b) = (a.wrapping_add(first * self.a_col), b.wrapping_add(first * self.b_row));
-        Self { a, b, k, into, bias, ..self }
+        Self { a, b, k, into, bias, done: first, ..self }
     }
 }
 

@@ -189,6 +189,7 @@ fn multiply_grid(
         runs: (a.runs.count, a.runs.stride),
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+        done: 0,
     };
     // SAFETY: `View::rows`, `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice
     // (a transposed view reaches the same elements); `c` is borrowed mutably, so it overlaps neither A nor B; the

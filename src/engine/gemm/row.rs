@@ -15,8 +15,12 @@ use super::simd::{QUAD, Simd};
 const WIDEST: usize = 8;
 /// Values of A that are looked through at once.
 const STRETCH: usize = 1 << 7;
-/// Rows of a wide B are asked for so many places ahead of their turn: the processor foresees no gaps.
+/// Rows that stream past are asked for so many places ahead of their turn.
 const AHEAD: usize = 8;
+
+/// Values of B that are left to the second cache, to be there still when the same product comes again. The rest streams
+/// past it, so as not to drive them out.
+const KEPT: usize = 1 << 17;
 
 /// C's only row; the last `quads` columns in quads.
 ///
@@ -98,9 +102,10 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
         while first < end {
             let (a, b, n) = (p.a.add(first), p.b.add(first * b_row + j), (end - first).min(STRETCH));
             let count = look_through::<S>(a, n, places);
+            let streams = V > S::VECTORS && (p.done + first) * b_row >= KEPT;
             for i in 0..count {
                 let k = *places.add(i);
-                if V > S::VECTORS {
+                if streams {
                     let ahead = *places.add(i + AHEAD);
                     for v in 0..V {
                         S::prefetch(b.wrapping_add(ahead as usize * b_row + v * S::LANES));

@@ -1,0 +1,81 @@
+//! The matrix products that P1 to P4 are made of, on one thread: `cargo bench --bench kernels`.
+//!
+//! The throughput's elements are floating-point operations, so Gelem/s reads as GFLOP/s;
+//! `cargo bench --bench peer -- ceiling` tells what a core can do at most.
+
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use dojang::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul};
+
+/// Rows of a mini-batch's piece, and of a predicting pass.
+const ROWS: [usize; 2] = [25, 32];
+
+fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: String, flops: usize, mut product: impl FnMut()) {
+    group.throughput(Throughput::Elements(flops as u64)).bench_function(name, |b| b.iter(&mut product));
+}
+
+/// Fully connected layers: forward, the gradient of the inputs, and that of some rows of the weights.
+fn affine(c: &mut Criterion) {
+    let mut group = c.benchmark_group("affine");
+    let layers = [("P1", 784, 50), ("P1", 50, 10), ("P2", 784, 512), ("P2", 512, 512), ("P3", 4320, 100), ("P4", 1024, 50)];
+    for (net, inputs, units) in layers {
+        let name = |what: &str, n: usize| format!("{net} {inputs}×{units} {what} n={n}");
+        let (w, bias) = (vec![0.5; inputs * units], vec![0.5; units]);
+        let w = View::rows(&w, inputs, units, units);
+        for n in [1, ROWS[0], ROWS[1]] {
+            let (x, mut y) = (vec![0.5; n * inputs], vec![0.0; n * units]);
+            let x = View::rows(&x, n, inputs, inputs);
+            measure(&mut group, name("forward", n), 2 * n * inputs * units, || biased_matmul(&mut y, x, w, &bias));
+        }
+        let n = ROWS[0];
+        let (dy, mut dx) = (vec![0.5; n * units], vec![0.0; n * inputs]);
+        let dy = View::rows(&dy, n, units, units);
+        measure(&mut group, name("dx", n), 2 * n * inputs * units, || {
+            matmul(Into::Replace, &mut dx, inputs, dy, w.transposed());
+        });
+        let rows = ((1 << 13) / units).min(inputs);
+        let (x, mut dw) = (vec![0.5; n * inputs], vec![0.0; rows * units]);
+        let x = View::rows(&x, n, rows, inputs).transposed();
+        measure(&mut group, name("dW", n), 2 * n * rows * units, || matmul(Into::Add, &mut dw, units, x, dy));
+    }
+    group.finish();
+}
+
+/// Convolutions of one image, padded before: forward, and the gradient of the weights.
+fn convolutions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("conv2d");
+    let layers = [
+        ("P3", 1, 28, 5, 30),
+        ("P4", 1, 30, 3, 16),
+        ("P4", 16, 30, 3, 16),
+        ("P4", 16, 16, 3, 32),
+        ("P4", 32, 18, 3, 32),
+        ("P4", 32, 10, 3, 64),
+        ("P4", 64, 10, 3, 64),
+    ];
+    for (net, channels, side, kernel, filters) in layers {
+        let (output, pitch, of_filter) = (side - kernel + 1, side * channels, kernel * kernel * channels);
+        let (pixels, flops) = (output * output, 2 * output * output * of_filter * filters);
+        let name = |what: &str| format!("{net} {channels}→{filters} of {side}×{side} {what}");
+        let (x, w, bias) = (vec![0.5; side * pitch], vec![0.5; of_filter * filters], vec![0.5; filters]);
+        let windows = Grid {
+            data: &x,
+            groups: Axis::new(output, pitch),
+            rows: Axis::new(output, channels),
+            runs: Axis::new(kernel, pitch),
+            columns: Axis::new(kernel * channels, 1),
+        };
+        let (mut y, mut dw) = (vec![0.0; pixels * filters], vec![0.0; of_filter * filters]);
+        let w = View::rows(&w, of_filter, filters, filters);
+        measure(&mut group, name("forward"), flops, || biased_matmul(&mut y, windows, w, &bias));
+        let (groups, rows, runs, columns) = (windows.runs, windows.columns, windows.groups, windows.rows);
+        let transposed = Grid { groups, rows, runs, columns, ..windows };
+        let dy = vec![0.5; pixels * filters];
+        let dy = View::rows(&dy, pixels, filters, filters);
+        measure(&mut group, name("dW"), flops, || grid_matmul(Into::Add, &mut dw, transposed, dy));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, affine, convolutions);
+criterion_main!(benches);
