@@ -3,8 +3,8 @@
 //! The throughput's elements are floating-point operations, so Gelem/s reads as GFLOP/s;
 //! `cargo bench --bench peer -- ceiling` tells what a core can do at most.
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul};
 
 /// Rows of a mini-batch's piece, and of a predicting pass.
@@ -17,7 +17,8 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: String, flops: usize,
 /// Fully connected layers: forward, the gradient of the inputs, and that of some rows of the weights.
 fn affine(c: &mut Criterion) {
     let mut group = c.benchmark_group("affine");
-    let layers = [("P1", 784, 50), ("P1", 50, 10), ("P2", 784, 512), ("P2", 512, 512), ("P3", 4320, 100), ("P4", 1024, 50)];
+    let layers =
+        [("P1", 784, 50), ("P1", 50, 10), ("P2", 784, 512), ("P2", 512, 512), ("P3", 4320, 100), ("P4", 1024, 50)];
     for (net, inputs, units) in layers {
         let name = |what: &str, n: usize| format!("{net} {inputs}×{units} {what} n={n}");
         let (w, bias) = (vec![0.5; inputs * units], vec![0.5; units]);
