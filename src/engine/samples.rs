@@ -1,6 +1,6 @@
 //! The samples that training goes over, borrowed from whoever owns them.
 
-use super::processor::wide;
+use super::processor::{prefetch, wide};
 
 /// Inputs and labels of some samples, in the order of their index.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,34 @@ impl<'a> Samples<'a> {
     /// The labels.
     pub fn all_labels(&self) -> &'a [u16] {
         self.labels
+    }
+
+    /// Writes these samples as the network sees them, one after the other.
+    ///
+    /// They lie anywhere in a dataset that no cache holds, so each is asked for a few samples ahead.
+    ///
+    /// # Panics
+    /// If there is no room for them, or no such sample.
+    pub fn gather(&self, indices: &[u32], x: &mut [f32]) {
+        /// Samples on their way.
+        const AHEAD: usize = 4;
+        indices.iter().take(AHEAD).for_each(|&index| self.prefetch(index as usize));
+        for (i, x) in x[..indices.len() * self.width].chunks_exact_mut(self.width.max(1)).enumerate() {
+            if let Some(&next) = indices.get(i + AHEAD) {
+                self.prefetch(next as usize);
+            }
+            self.read(indices[i] as usize, x);
+        }
+    }
+
+    fn prefetch(&self, index: usize) {
+        /// What is asked for of a large sample; the processor itself goes on from there.
+        const BYTES: usize = 1 << 11;
+        let first = index * self.width;
+        match self.inputs {
+            Inputs::Bytes(values) => prefetch(&values[first..first + self.width.min(BYTES)]),
+            Inputs::Floats(values) => prefetch(&values[first..first + self.width.min(BYTES / size_of::<f32>())]),
+        }
     }
 
     /// Writes sample `index` as the network sees it.

@@ -190,9 +190,7 @@ pub(super) trait Gather: Sync {
 
 impl Gather for Samples<'_> {
     fn inputs(&self, indices: &[u32], x: &mut [f32], _spare: &mut [f32]) {
-        for (x, &index) in x.chunks_exact_mut(self.width()).zip(indices) {
-            self.read(index as usize, x);
-        }
+        self.gather(indices, x);
     }
 
     fn labels(&self, indices: &[u32], labels: &mut [u16]) {
