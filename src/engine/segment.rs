@@ -22,6 +22,7 @@
 use std::ops::Range;
 
 use super::aligned::LINE;
+use super::gemm::Axis;
 use super::layer::{Backward, Known, Memory};
 use super::network::Network;
 use super::processor::add_rows;
@@ -37,6 +38,8 @@ const TILE: usize = 1 << 13;
 /// A layer's parameters are cut into so many pieces at least, for threads to share them evenly, if these are not too small.
 const FEWEST_TILES: usize = 8;
 const SMALLEST_TILE: usize = 1 << 10;
+/// Rows that make a stack of shards large enough.
+const STACKED: usize = 512;
 
 /// A range of parameters, cut into pieces of gradient work.
 pub(super) fn tiles_of(range: Range<usize>) -> Vec<Range<usize>> {
@@ -350,6 +353,19 @@ pub(super) enum Place<'a> {
     Between(Known<'a>),
 }
 
+/// Inputs `x` and output gradients `dy` of some shards that have as many rows each, at the same distance in both.
+#[derive(Debug, Clone, Copy)]
+pub struct Stack<'a> {
+    /// From the first shard's inputs on.
+    pub x: &'a [f32],
+    /// From the first shard's output gradients on.
+    pub dy: &'a [f32],
+    /// How many shards, and how far apart.
+    pub shards: Axis,
+    /// Rows of each.
+    pub rows: usize,
+}
+
 impl<'a> Batch<'a> {
     /// The layer's inputs `x` and output gradients `dy`, a pair a shard, in index order.
     ///
@@ -364,6 +380,27 @@ impl<'a> Batch<'a> {
         arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate().map(move |(i, shard)| {
             let rows = layout.rows_of(self.rows, i).len();
             (&shard[x..x + rows * x_width], &shard[dy..dy + rows * y_width])
+        })
+    }
+
+    /// The same, several shards at a time where they have as many rows, in index order.
+    ///
+    /// # Panics
+    /// As [`pieces`](Self::pieces).
+    pub fn stacks(self) -> impl Iterator<Item = Stack<'a>> {
+        let Place::Within { layout, arena, local } = self.place else {
+            panic!("a layer between segments has no pieces")
+        };
+        let (x, dy) = (layout.values[local].0, layout.gradients[local + 1].offset);
+        let rows_of = move |shard: usize| layout.rows_of(self.rows, shard).len();
+        let (shards, mut shard) = (layout.shards(self.rows), 0);
+        std::iter::from_fn(move || {
+            let (first, rows) = (shard, (shard < shards).then(|| rows_of(shard))?);
+            while shard < shards && (shard - first) * rows < STACKED && rows_of(shard) == rows {
+                shard += 1;
+            }
+            let arena = &arena[first * layout.len..shard * layout.len];
+            Some(Stack { x: &arena[x..], dy: &arena[dy..], shards: Axis::new(shard - first, layout.len), rows })
         })
     }
 

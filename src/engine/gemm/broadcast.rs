@@ -1,8 +1,9 @@
 //! The broadcast kernel: tiles of C that stay in registers.
 //!
 //! Columns that are left over beyond whole vectors would leave most lanes of one idle. Up to half a vector of them takes
-//! vectors of half the size. Up to four take a vector as quads: each holds those columns of one row of B, so that one
-//! operation does several `k` at once, and the quads are added up at the end (`fold`):
+//! vectors of half the size. Up to four are done upright (`strip`) where A lies column by column; where it lies row by
+//! row, they take a vector as quads: each holds those columns of one row of B, so that one operation does several `k` at
+//! once, and the quads are added up at the end (`fold`):
 //!
 //! ```text
 //!  A_ik   A_ik   A_ik   A_ik  │ A_ik+1 A_ik+1 A_ik+1 A_ik+1 │ …
@@ -14,6 +15,7 @@ use super::Into;
 use super::kernel::Product;
 use super::row::row;
 use super::simd::{QUAD, Simd};
+use super::strip::{STRIP, strip};
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the quads of
 /// any vector.
@@ -46,8 +48,9 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // SAFETY: as the caller vouches.
         return unsafe { row::<S>(p, quads) };
     }
+    let upright = if p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
-    let (mut j, end) = (0, p.n - quads);
+    let (mut j, end) = (0, p.n - quads - upright);
     while j < end {
         let mut columns = (end - j).min(S::VECTORS * S::LANES);
         if columns > S::LANES && columns % S::LANES <= narrow {
@@ -70,6 +73,10 @@ unsafe fn columns<S: Simd>(p: &Product) {
     if quads > 0 {
         // SAFETY: as above, and A's columns lie contiguous.
         unsafe { block::<S, 0>(p, end, quads) }
+    }
+    if upright > 0 {
+        // SAFETY: as above, and A's rows are neighbours.
+        unsafe { strip::<S>(p, end, upright) }
     }
 }
 
@@ -150,10 +157,10 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) 
                 }
             }
         }
-        let (first, mut b) = (p.a.add(group * p.groups.1 + i * p.a_row), p.b.add(j));
+        let first = p.a.add(group * p.groups.1 + i * p.a_row);
         // Plain loops: a closure would not take the instructions of its surroundings over.
         for run in 0..p.runs.0 {
-            let mut a = first.add(run * p.runs.1);
+            let (mut a, mut b) = (first.add(run * p.runs.1), p.b.add(run * p.b_run + j));
             for _ in 0..p.k {
                 let mut row = [S::zero(); V];
                 for (v, vector) in row.iter_mut().enumerate() {
@@ -186,9 +193,9 @@ unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
     // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
     unsafe {
         let mut sums = [S::zero(); R];
-        let (first, mut b) = (p.a.add(group * p.groups.1 + i * p.a_row), p.b.add(j));
+        let (first, most) = (p.a.add(group * p.groups.1 + i * p.a_row), S::LANES / QUAD);
         for run in 0..p.runs.0 {
-            let (a, most) = (first.add(run * p.runs.1), S::LANES / QUAD);
+            let (a, mut b) = (first.add(run * p.runs.1), p.b.add(run * p.b_run + j));
             let mut k = 0;
             while k + most <= p.k {
                 add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), most, columns);
@@ -196,7 +203,6 @@ unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
             }
             if k < p.k {
                 add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), p.k - k, columns);
-                b = b.wrapping_add((p.k - k) * p.b_row);
             }
         }
         for (r, &sum) in sums.iter().enumerate() {

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A's rows may come in groups and its columns in runs, each at a distance of its own: so a convolution is a product with
-//! the windows of an image, and none of them is ever copied (see `Grid`).
+//! the windows of an image, and none of them is ever copied (see `Grid`). Runs of B's rows may lie apart, too: so the
+//! gradient over all shards of a batch is one product.
 //!
 //! **Dot kernel**, where B is a transpose (`dY·Wᵀ`): rows of A and of Bᵀ both lie contiguous along `k`, so the lanes run
 //! along `k` and are added up at the end: 4 × 4 dot products at a time.
@@ -35,6 +36,8 @@ pub(super) struct Product {
     pub(super) b: *const f32,
     /// Distance of B's rows (broadcast) or of Bᵀ's rows (dot); the other stride is 1.
     pub(super) b_row: usize,
+    /// Distance of B's first rows of two runs.
+    pub(super) b_run: usize,
     pub(super) c: *mut f32,
     pub(super) c_row: usize,
     /// Rows of a group.

@@ -10,6 +10,7 @@ mod kernel;
 mod row;
 mod simd;
 pub mod sparse;
+mod strip;
 mod transpose;
 
 use super::processor::Path;
@@ -133,10 +134,13 @@ pub fn matmul(into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'
 
 /// `C = A·B` or `C += A·B` for a grid A and a B that lies row by row; `c` as rows of `b`'s columns, one after the other.
 ///
+/// B's rows may come in as many groups as A's columns have runs.
+///
 /// # Panics
-/// If the sizes do not match, or the grid reaches beyond its data.
-pub fn grid_matmul(into: Into, c: &mut [f32], a: Grid<'_>, b: View<'_>) {
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.cols), (&a, &b), None);
+/// If the sizes do not match, or a grid reaches beyond its data.
+pub fn grid_matmul<'b>(into: Into, c: &mut [f32], a: Grid<'_>, b: impl std::convert::Into<Grid<'b>>) {
+    let b = b.into();
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.columns.count), (&a, &b), None);
 }
 
 /// `C = A·B + bias`, with the bias added to every row; A and C as in [`grid_matmul`], and B lies row by row.
@@ -145,7 +149,7 @@ pub fn grid_matmul(into: Into, c: &mut [f32], a: Grid<'_>, b: View<'_>) {
 /// As [`grid_matmul`], and if the bias is not as long as a row of C.
 pub fn biased_matmul<'a>(c: &mut [f32], a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
     let c = (c, b.cols);
-    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b), Some(bias));
+    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias));
 }
 
 fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'_>) {
@@ -154,47 +158,57 @@ fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>,
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, (c, c_stride), (&a.into(), &b), None);
+    multiply_grid(path, kind, into, (c, c_stride), (&a.into(), &b.into()), None);
 }
 
 fn multiply_grid(
     path: Path,
     kind: Kind,
     into: Into,
-    c: (&mut [f32], usize),
-    (a, b): (&Grid<'_>, &View<'_>),
+    (c, c_row): (&mut [f32], usize),
+    (a, b): (&Grid<'_>, &Grid<'_>),
     bias: Option<&[f32]>,
 ) {
-    let ((c, c_row), rows, columns) = (c, a.groups.count * a.rows.count, a.runs.count * a.columns.count);
-    assert_eq!(columns, b.rows, "inner sizes differ");
-    assert!(a.is_sound(), "the grid reaches beyond its data");
-    assert!(fits(c.len(), rows, b.cols, c_row), "a {rows}×{} product into {} values", b.cols, c.len());
-    let begins_with = |bias: &[f32]| bias.len() == b.cols && kind == Kind::Broadcast && into == Into::Replace;
+    let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
+    assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
+    assert!(a.is_sound() && b.is_sound(), "a grid reaches beyond its data");
+    assert!(fits(c.len(), rows, columns, c_row), "a {rows}×{columns} product into {} values", c.len());
+    let begins_with = |bias: &[f32]| bias.len() == columns && kind == Kind::Broadcast && into == Into::Replace;
     assert!(bias.is_none_or(begins_with), "a bias for every column, in the place of what was there");
-    if kind == Kind::Broadcast && b.col_stride != 1 {
-        panic!("B must lie row by row");
-    }
+    let (b_row, b_column) = match kind {
+        Kind::Broadcast => (b.rows.stride, b.columns.stride),
+        Kind::Dot => (b.columns.stride, b.rows.stride),
+    };
+    assert!(b.runs.count == 1 && (b_column == 1 || columns <= 1), "B must lie row by row");
+    let b_run = match b.groups.count {
+        1 => a.columns.count * b_row,
+        _ => {
+            assert!(kind == Kind::Broadcast && b.groups.count == a.runs.count, "A's runs and B's groups differ");
+            b.groups.stride
+        }
+    };
     let product = Product {
         a: a.data.as_ptr(),
         a_row: a.rows.stride,
         a_col: a.columns.stride,
         b: b.data.as_ptr(),
-        b_row: if kind == Kind::Broadcast { b.row_stride } else { b.col_stride },
+        b_row,
+        b_run,
         c: c.as_mut_ptr(),
         c_row,
         m: a.rows.count,
         k: a.columns.count,
-        n: b.cols,
+        n: columns,
         groups: (a.groups.count, a.groups.stride),
         runs: (a.runs.count, a.runs.stride),
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         done: 0,
     };
-    // SAFETY: `View::rows`, `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice
-    // (a transposed view reaches the same elements); `c` is borrowed mutably, so it overlaps neither A nor B; the
-    // broadcast kernel is chosen only where B's columns are contiguous, the dot kernel only for a plain matrix A with
-    // contiguous columns; `Path` only gives out what the processor has.
+    // SAFETY: `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice; `c` is
+    // borrowed mutably, so it overlaps neither A nor B; the broadcast kernel is chosen only where B's columns are
+    // contiguous, the dot kernel only for a plain matrix A with contiguous columns; `Path` only gives out what the
+    // processor has.
     unsafe { kernel::run(path, kind, &product) }
 }
 
@@ -223,7 +237,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
         fn agrees_with_ndarray_on_every_path(
-            m in 1usize..40, k in 0usize..70, n in 1usize..140, pad in 0usize..5, transposed in 0..3, add: bool,
+            m in 1usize..90, k in 0usize..70, n in 1usize..140, pad in 0usize..5, transposed in 0..3, add: bool,
         ) {
             let (ta, tb) = (transposed == 1, transposed == 2);
             let a = if ta { random(k, m, 0) } else { random(m, k, 0) };
@@ -273,7 +287,7 @@ mod tests {
                 let mut c = vec![2.0f32; groups * rows * n];
                 let into = if add { Into::Add } else { Into::Replace };
                 let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
-                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), (&a, &view(&b)), bias.as_deref());
+                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), (&a, &Grid::from(view(&b))), bias.as_deref());
                 for (value, truth) in c.iter().zip(&truth) {
                     let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                     let error = (f64::from(*value) - truth - start).abs();
@@ -291,12 +305,38 @@ mod tests {
                 let mut c = vec![2.0f32; m * n];
                 let into = if add { Into::Add } else { Into::Replace };
                 let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
-                let views = (&Grid::from(view(&a)), &view(&b));
+                let views = (&Grid::from(view(&a)), &Grid::from(view(&b)));
                 multiply_grid(path, Kind::Broadcast, into, (&mut c, n), views, bias.as_deref());
                 let start = if add || bias.is_some() { 2.0 } else { 0.0 };
                 for (value, truth) in c.iter().zip(&truth) {
                     prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
                 }
+            }
+        }
+
+        /// Shards of a batch, each with its rows of x and dy: in one product, or one after the other, the same bits.
+        #[test]
+        fn runs_apart_are_one_product(
+            shards in 1usize..5, k in 1usize..20, m in 1usize..90, n in 1usize..70, apart in 0usize..9, add: bool,
+        ) {
+            let (x_stride, y_stride) = (k * m + apart, k * n + apart);
+            let (x, y) = (random(1, shards * x_stride, 0), random(1, shards * y_stride, 1));
+            let (x, y) = (x.as_slice().expect("standard layout"), y.as_slice().expect("standard layout"));
+            let (runs, columns) = (Axis::new(shards, x_stride), Axis::new(k, m));
+            let a = Grid { data: x, groups: Axis::ONE, rows: Axis::new(m, 1), runs, columns };
+            let groups = Axis::new(shards, y_stride);
+            let b = Grid { data: y, groups, rows: Axis::new(k, n), runs: Axis::ONE, columns: Axis::new(n, 1) };
+            for path in Path::available() {
+                let (mut whole, mut steps) = (vec![2.0; m * n], vec![2.0; m * n]);
+                let begin = if add { Into::Add } else { Into::Replace };
+                multiply_grid(path, Kind::Broadcast, begin, (&mut whole, n), (&a, &b), None);
+                for shard in 0..shards {
+                    let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
+                    let into = if shard == 0 { begin } else { Into::Add };
+                    let (x, y) = (View::rows(x, k, m, m).transposed(), View::rows(y, k, n, n));
+                    multiply(path, into, &mut steps, n, x, y);
+                }
+                prop_assert_eq!(whole, steps, "{:?}", path);
             }
         }
 
@@ -319,6 +359,32 @@ mod tests {
                 prop_assert_eq!(whole, pieces);
             }
         }
+
+        /// The same where A lies column by column.
+        #[test]
+        fn cutting_upright_rows_changes_no_bit(m in 1usize..150, cut in 0usize..150, k in 1usize..40, n in 1usize..70) {
+            let cut = cut.min(m);
+            let (a, b) = (random(k, m, 0), random(k, n, 1));
+            let data = a.as_slice().expect("standard layout");
+            let rows = |first: usize, count: usize| View::rows(&data[first.min(data.len())..], k, count, m).transposed();
+            for path in Path::available() {
+                let (mut whole, mut pieces) = (vec![0.0; m * n], vec![0.0; m * n]);
+                multiply(path, Into::Replace, &mut whole, n, rows(0, m), view(&b));
+                let (first, second) = pieces.split_at_mut(cut * n);
+                multiply(path, Into::Replace, first, n, rows(0, cut), view(&b));
+                multiply(path, Into::Replace, second, n, rows(cut, m - cut), view(&b));
+                prop_assert_eq!(whole, pieces);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "A's runs and B's groups differ")]
+    fn groups_that_do_not_match_are_refused() {
+        let (two, one) = (Axis::new(2, 1), Axis::new(1, 1));
+        let a = Grid { data: &[0.0; 4], groups: Axis::ONE, rows: one, runs: Axis::ONE, columns: Axis::new(4, 1) };
+        let b = Grid { data: &[0.0; 4], groups: Axis::new(2, 2), rows: two, runs: Axis::ONE, columns: one };
+        grid_matmul(Into::Replace, &mut [0.0; 4], a, b);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Into, View, biased_matmul, matmul, transpose};
+use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul, transpose};
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
 use crate::engine::segment::{Batch, tiles_of_rows};
@@ -139,11 +139,15 @@ impl Layer for AffineLayer {
             return;
         }
         let (first, rows) = (range.start / self.units, range.len() / self.units);
-        for (i, (x, dy)) in batch.pieces().enumerate() {
-            let n = dy.len() / self.units;
-            let x = View::rows(&x[first..], n, rows, self.inputs); // [N, rows of I]
-            let dy = View::rows(dy, n, self.units, self.units); // [N, O]
-            matmul(if i == 0 { Into::Replace } else { Into::Add }, gradient, self.units, x.transposed(), dy);
+        let columns = Axis::new(self.units, 1);
+        for (i, stack) in batch.stacks().enumerate() {
+            let (x, dy) = (Axis::new(stack.rows, self.inputs), Axis::new(stack.rows, self.units));
+            let of_inputs = Axis::new(rows, 1);
+            // [rows of I, N]
+            let x =
+                Grid { data: &stack.x[first..], groups: Axis::ONE, rows: of_inputs, runs: stack.shards, columns: x };
+            let dy = Grid { data: stack.dy, groups: stack.shards, rows: dy, runs: Axis::ONE, columns }; // [N, O]
+            grid_matmul(if i == 0 { Into::Replace } else { Into::Add }, gradient, x, dy);
         }
     }
 
