@@ -119,7 +119,7 @@ fn backpropagate(network: &Network, loss: &dyn Loss, case: Case<'_>, pass: Pass)
     Step { network, loss, parameters: case.parameters, pass }.differentiate(&mut work, &samples, &indices);
     let dx = work.input_gradient();
     let optimizer = Sgd { learning_rate: 1.0 };
-    let update = Update { network, optimizer: &optimizer, clip: None, weight_decay: 0.0 };
+    let update = Update { network, optimizer: &optimizer, clip: None, weight_decay: 0.0, keep_gradient: true };
     (update.gradient(&mut work, &mut case.parameters.to_vec()), dx)
 }
 

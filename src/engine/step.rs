@@ -26,6 +26,7 @@ pub(super) struct Workspace {
     prepared: Aligned,
     /// Rows of the last batch.
     rows: usize,
+    /// The gradient, if the last [update](super::update::Update) was asked to keep it.
     pub(super) gradient: Vec<f32>,
 }
 
@@ -93,7 +94,7 @@ impl Workspace {
             segments: shards.collect(),
             prepared: Aligned::zeros(network.prepared_len()),
             rows: 0,
-            gradient: vec![0.0; network.parameter_count()],
+            gradient: Vec::new(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Phase 2 of a training step: over the tiles of the parameters, gradient, weight decay and update in one go.
 //!
 //! Where gradients are clipped by their norm, all of them must be known before the first update: then it goes over the
-//! tiles twice.
+//! tiles twice. Otherwise the gradient of a tile is needed until its update alone, and written to the same small place
+//! tile after tile: kept for the whole network, it would drive parameters and moments out of the caches.
+
+use std::cell::RefCell;
 
 use super::clip::{ClipSpec, Limit, sum_of_squares};
 use super::layer::Role;
@@ -17,6 +20,13 @@ pub(super) struct Update<'a> {
     pub(super) clip: Option<ClipSpec>,
     /// λ of the decay ½λW² (*Deep Learning from Scratch* §6.4.2).
     pub(super) weight_decay: f32,
+    /// Whether the gradients are wanted afterwards, in the workspace.
+    pub(super) keep_gradient: bool,
+}
+
+thread_local! {
+    /// The gradient of the tile at hand.
+    static GRADIENT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What an update writes.
@@ -29,6 +39,7 @@ pub(super) struct Place<'a> {
 /// The same part of parameters, gradient and optimizer memory.
 struct Part<'a> {
     parameters: &'a mut [f32],
+    /// Empty if it is not kept.
     gradient: &'a mut [f32],
     slots: [&'a mut [f32]; MAX_SLOTS],
 }
@@ -48,10 +59,13 @@ impl Update<'_> {
     /// Works out the gradients over the last batch in `work`, and updates the parameters.
     pub(super) fn run(&self, work: &mut Workspace, moment: Moment, place: Place<'_>) {
         let mut gradient = std::mem::take(&mut work.gradient);
-        let mut part = Part { parameters: place.parameters, gradient: &mut gradient, slots: place.slots };
+        let needs_norm = self.clip.is_some_and(|clip| clip.needs_norm());
+        let kept = if self.keep_gradient || needs_norm { self.network.parameter_count() } else { 0 };
+        gradient.resize(kept.max(gradient.len()), 0.0);
+        let mut part = Part { parameters: place.parameters, gradient: &mut gradient[..kept], slots: place.slots };
         let tiles = self.network.tiles();
         match self.clip {
-            Some(clip) if clip.needs_norm() => {
+            Some(clip) if needs_norm => {
                 self.over_tiles(work, Work::Gradient, tiles, part.reborrow());
                 // Tile by tile, in index order: what is a statistic has no gradient.
                 let trained = tiles.iter().filter(|tile| !matches!(tile.role, Role::Statistic { .. }));
@@ -90,6 +104,18 @@ impl Update<'_> {
 
     fn tile(&self, work: &Workspace, what: Work, tile: &Tile, part: Part<'_>) {
         let Part { parameters, gradient, slots } = part;
+        if !gradient.is_empty() {
+            return self.tile_with(work, what, tile, Part { parameters, gradient, slots });
+        }
+        GRADIENT.with_borrow_mut(|memory| {
+            let len = tile.range.len();
+            memory.resize(memory.len().max(len), 0.0);
+            self.tile_with(work, what, tile, Part { parameters, gradient: &mut memory[..len], slots });
+        });
+    }
+
+    fn tile_with(&self, work: &Workspace, what: Work, tile: &Tile, part: Part<'_>) {
+        let Part { parameters, gradient, slots } = part;
         if let Work::Gradient | Work::Both(..) = what {
             self.network.layer(tile.layer).gradient(tile.local.clone(), work.batch(tile.layer), gradient);
             if matches!(tile.role, Role::Weight { .. }) && self.weight_decay != 0.0 {
@@ -121,7 +147,7 @@ impl Part<'_> {
 
     fn split_at(&mut self, at: usize) -> (Part<'_>, Part<'_>) {
         let (p0, p1) = self.parameters.split_at_mut(at);
-        let (g0, g1) = self.gradient.split_at_mut(at);
+        let (g0, g1) = self.gradient.split_at_mut(at.min(self.gradient.len()));
         // Slots that the optimizer does not use are empty.
         let [a, b] = self.slots.each_mut().map(|slot| {
             let at = at.min(slot.len());

@@ -190,7 +190,8 @@ impl Case {
         assert_close(&format!("dx of {what}"), &work.input_gradient(), &self.dx, 1.0);
         // A learning rate of 0: only running statistics change.
         let still = crate::engine::optimizer::sgd::Sgd { learning_rate: 0.0 };
-        let update = Update { network: &network, optimizer: &still, clip: None, weight_decay: 0.0 };
+        let update =
+            Update { network: &network, optimizer: &still, clip: None, weight_decay: 0.0, keep_gradient: true };
         let moment = crate::engine::optimizer::Moment { update: 1, learning_rate: 0.0, decays: false };
         update.run(&mut work, moment, Place { parameters: &mut parameters, slots: Default::default() });
         for tensor in network.tensors() {

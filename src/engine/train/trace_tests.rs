@@ -97,7 +97,7 @@ fn train(net: &Net, network: &Network) -> (Vec<f64>, Vec<f32>) {
     let mut slots = vec![vec![0.0; parameters.len()]; optimizer.slots()];
     let indices: Vec<u32> = (0..net.batch_size as u32).collect();
     let mut work = Workspace::new(network, net.batch_size, false);
-    let update = Update { network, optimizer, clip: None, weight_decay: net.weight_decay as f32 };
+    let update = Update { network, optimizer, clip: None, weight_decay: net.weight_decay as f32, keep_gradient: false };
     let losses = (0..net.losses_f64.len() as u64).map(|step| {
         let (x, labels) = batch(step, net.batch_size);
         let samples = Samples::new(Inputs::Floats(&x), &labels, network.input().len());

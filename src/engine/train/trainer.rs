@@ -234,7 +234,8 @@ impl<'a> Trainer<'a> {
         if !score.loss.is_finite() {
             return None;
         }
-        if self.settings.diagnostics && self.pace.looks_inside(step + 1) {
+        let looks_inside = self.settings.diagnostics && self.pace.looks_inside(step + 1);
+        if looks_inside {
             self.before.copy_from_slice(parameters);
         }
         // Each tile says for itself whether it decays.
@@ -246,6 +247,7 @@ impl<'a> Trainer<'a> {
             optimizer: self.settings.optimizer.rule(),
             clip: self.settings.gradient_clip,
             weight_decay: self.settings.weight_decay as f32,
+            keep_gradient: looks_inside,
         };
         update.run(&mut self.work, moment, Place { parameters, slots });
         Some(score)
