@@ -140,7 +140,11 @@ impl App {
             Some(webhooks::Settings { url: Some(_), .. }) => store.telling_the_server(),
             _ => store,
         };
-        let courier = config.webhooks.as_ref().map(|settings| Courier::new(store.clone(), settings)).transpose()?;
+        let prometheus = Prometheus::default();
+        let instruments =
+            webhooks::Instruments { wall: config.wall.clone(), meters: prometheus.record(webhooks::Meters::default) };
+        let courier = config.webhooks.as_ref().map(|settings| Courier::new(store.clone(), settings, instruments));
+        let courier = courier.transpose()?;
         let library = Arc::new(Library::with_options(&Options {
             datasets_dir: config.data_dir.join("datasets"),
             mnist_dir: config.mnist_dir.clone(),
@@ -157,7 +161,6 @@ impl App {
             keep_checkpoints: config.keep_checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
-        let prometheus = Prometheus::default();
         let instruments = Instruments { wall: config.wall, meters: prometheus.record(Meters::default) };
         let scheduler = Scheduler::new(store, library, capacity, instruments);
         let listen = |error| AppError::Listen { addr: config.listen, error };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
+use super::meters::Meters;
 use super::post::{Answer, Outcome, Post, PostError};
+use crate::clock::Wall;
 use crate::store::{Message, Room, Settled, Store};
 
 const fn seconds(seconds: u64) -> Duration {
@@ -40,11 +41,21 @@ const POLL: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Brings messages to their receivers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Courier {
     store: Store,
     post: Arc<Post>,
     retries: Arc<[Duration]>,
+    instruments: Instruments,
+}
+
+/// What a courier tells the time by, and what it counts with.
+#[derive(Debug, Clone, Default)]
+pub struct Instruments {
+    /// The clock on the wall.
+    pub wall: Wall,
+    /// What came of its attempts.
+    pub meters: Meters,
 }
 
 /// A courier at work.
@@ -59,9 +70,9 @@ impl Courier {
     ///
     /// # Errors
     /// If no requests can be made.
-    pub fn new(store: Store, settings: &Settings) -> Result<Self, PostError> {
+    pub fn new(store: Store, settings: &Settings, instruments: Instruments) -> Result<Self, PostError> {
         let post = Arc::new(Post::new(settings)?);
-        Ok(Self { store, post, retries: settings.retries.as_slice().into() })
+        Ok(Self { store, post, retries: settings.retries.as_slice().into(), instruments })
     }
 
     /// Begins to work. What the last process was sending when it died is sent again.
@@ -72,17 +83,17 @@ impl Courier {
     }
 
     async fn work(self, stop: CancellationToken) {
-        if let Err(error) = self.store.release_messages(Timestamp::now()).await {
+        if let Err(error) = self.store.release_messages(self.instruments.wall.now()).await {
             tracing::warn!(%error, "failed to take up webhooks again; they are sent a little later");
         }
         let mut under_way = JoinSet::new();
         while !stop.is_cancelled() {
             let busy = u32::try_from(under_way.len()).unwrap_or(MOST);
             let room = Room { most: MOST.saturating_sub(busy), each: EACH, server: self.post.has_url() };
-            match self.store.claim_messages(Timestamp::now(), room).await {
+            match self.store.claim_messages(self.instruments.wall.now(), room).await {
                 Ok(messages) => {
                     for message in messages {
-                        under_way.spawn(bring(self.store.clone(), self.post.clone(), self.retries.clone(), message));
+                        under_way.spawn(self.clone().bring(message));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "failed to look for webhooks to send"),
@@ -96,6 +107,25 @@ impl Courier {
         }
         while under_way.join_next().await.is_some() {}
     }
+
+    /// Sends a message once and settles what becomes of it.
+    async fn bring(self, message: Message) {
+        let Self { store, post, retries, instruments: Instruments { wall, meters } } = self;
+        let Answer { outcome, said } = post.send(&message, wall.now()).await;
+        let settled = settled(outcome, message.attempt, &retries);
+        meters.settled(settled);
+        let Message { job, id, attempt, .. } = &message;
+        match settled {
+            Settled::Delivered => tracing::debug!(%job, id, attempt, said, "a webhook was delivered"),
+            Settled::PutOff(delay) => {
+                tracing::info!(%job, id, attempt, said, again_after = ?delay, "a webhook did not arrive");
+            }
+            Settled::Failed => tracing::warn!(%job, id, attempt, said, "a webhook was given up"),
+        }
+        if let Err(error) = store.settle_message(&message, settled, &said, wall.now()).await {
+            tracing::warn!(%job, id, %error, "failed to write what came of a webhook; it is sent again");
+        }
+    }
 }
 
 impl Running {
@@ -106,23 +136,6 @@ impl Running {
             // What is cut off here is sent again by the next process.
             self.task.abort();
         }
-    }
-}
-
-/// Sends a message once and settles what becomes of it.
-async fn bring(store: Store, post: Arc<Post>, retries: Arc<[Duration]>, message: Message) {
-    let Answer { outcome, said } = post.send(&message).await;
-    let settled = settled(outcome, message.attempt, &retries);
-    let Message { job, id, attempt, .. } = &message;
-    match settled {
-        Settled::Delivered => tracing::debug!(%job, id, attempt, said, "a webhook was delivered"),
-        Settled::PutOff(delay) => {
-            tracing::info!(%job, id, attempt, said, again_after = ?delay, "a webhook did not arrive");
-        }
-        Settled::Failed => tracing::warn!(%job, id, attempt, said, "a webhook was given up"),
-    }
-    if let Err(error) = store.settle_message(&message, settled, &said, Timestamp::now()).await {
-        tracing::warn!(%job, id, %error, "failed to write what came of a webhook; it is sent again");
     }
 }
 

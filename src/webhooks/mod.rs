@@ -8,10 +8,12 @@
 
 mod courier;
 mod guard;
+mod meters;
 mod post;
 mod secret;
 
-pub use courier::{Courier, RETRIES, Running};
+pub use courier::{Courier, Instruments, RETRIES, Running};
+pub use meters::Meters;
 pub use post::PostError;
 pub use secret::Secret;
 

@@ -66,8 +66,8 @@ impl Post {
         self.url.is_some()
     }
 
-    /// Sends a message. Of the answer only the head is read.
-    pub(super) async fn send(&self, message: &Message) -> Answer {
+    /// Sends a message, signed as of this time. Of the answer only the head is read.
+    pub(super) async fn send(&self, message: &Message, at: Timestamp) -> Answer {
         let url = match (&message.url, &self.url) {
             (Some(url), _) => match parse_url(url) {
                 Ok(url) => url,
@@ -79,7 +79,7 @@ impl Post {
         if let Some(refusal) = self.reach.refusal(&url) {
             return missed(&refusal);
         }
-        let timestamp = Timestamp::now().as_second();
+        let timestamp = at.as_second();
         let request = self
             .client
             .post(url)

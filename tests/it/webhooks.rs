@@ -202,6 +202,10 @@ async fn what_does_not_arrive_is_sent_again_and_given_up_in_the_end() {
     }
     let message = until(client, &job, "delivered").await;
     assert_eq!(message["attempts"], 3);
+    let attempts = async |outcome: &str| {
+        crate::metrics::scrape(client).await[&format!("dojang_webhook_attempts_total{{outcome=\"{outcome}\"}}")]
+    };
+    assert_eq!((attempts("delivered").await, attempts("put_off").await, attempts("failed").await), (1.0, 2.0, 0.0));
 
     let mut deaf = Receiver::start(&[Say::Status(404), Say::Status(503), Say::Status(500)]).await;
     let job = cancelled(client, &deaf.url).await;
