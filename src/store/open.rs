@@ -191,7 +191,7 @@ async fn check_small(db: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) > CHECKED {
         return Ok(());
     }
-    match faults(&mut *db.acquire().await?, "pragma quick_check(1)").await?.first() {
+    match faults(&mut *db.acquire().await?, "pragma integrity_check(1)").await?.first() {
         None => Ok(()),
         Some(fault) => Err(Corrupt::new(format!("{fault}; `dojang doctor` tells more")).into()),
     }

@@ -216,3 +216,28 @@ async fn a_damaged_file_is_refused_and_looked_over() {
     let findings = inspection.look_over().await.unwrap();
     assert!(findings.faults[0].starts_with("the database file: "), "{findings:?}");
 }
+
+/// What a look at the pages alone does not find: each of them is sound, but an index lacks a row of its table.
+#[tokio::test]
+async fn an_index_that_has_lost_a_row_is_refused() {
+    let house = House::new().await;
+    let mut db = house.writer.acquire().await.unwrap();
+    for sql in [
+        "create table plain (value integer)",
+        "create index plain_by_value on plain (value)",
+        "create table kept as select * from sqlite_schema where name = 'plain_by_value'",
+        "pragma writable_schema = on",
+        "delete from sqlite_schema where name = 'plain_by_value'",
+        "pragma writable_schema = reset",
+        "insert into plain values (1)",
+        "pragma writable_schema = on",
+        "insert into sqlite_schema select * from kept",
+        "pragma writable_schema = reset",
+    ] {
+        sqlx::query(sql).execute(&mut *db).await.unwrap();
+    }
+    drop(db);
+    house.close().await;
+    let error = Store::open(&house.dir.path().join("dojang.db")).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt(corrupt) if corrupt.what.contains("index")), "{error}");
+}
