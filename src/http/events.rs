@@ -31,8 +31,11 @@ use crate::job::event::{Event, EventBody};
 use crate::scheduler::hub::{Received, Subscription};
 use crate::store::Store;
 
-/// Events that are read from the store at a time.
+/// Events of a list, where nobody says how many.
 const PAGE: u32 = 500;
+/// Events that a stream reads from the store at a time. Some of them are looks inside, of ten kilobytes and more, and each
+/// reader who stalls holds so many.
+const STREAM_PAGE: u32 = 32;
 /// Silence after which a comment is sent, so that proxies and readers see that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What a reader waits before it comes back.
@@ -125,7 +128,7 @@ impl Reader {
                 return Some(self.pass(Arc::new(event)));
             }
             if self.replaying {
-                let events = match self.store.events(self.job, self.sent, PAGE).await {
+                let events = match self.store.events(self.job, self.sent, STREAM_PAGE).await {
                     Ok(events) => events,
                     Err(error) => {
                         // The reader comes back with what it has seen.
