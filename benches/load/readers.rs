@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::harness::{Client, small_mnist};
+use crate::harness::{Client, Stream, small_mnist};
 use crate::process::Process;
 use crate::{median, memory};
 
@@ -135,6 +135,8 @@ pub(crate) async fn stalled(readers: usize) {
     let mut job = job();
     job["epochs"] = json!(1_000_000);
     let busy = client.submit(&job).await;
+    // Its data are loaded when it trains.
+    Stream::open(client, &busy, None).await.until(|frame| frame.event == "epoch").await;
     let before = memory(bench.folder.path());
     let came = Instant::now();
     let mut streams = Vec::new();

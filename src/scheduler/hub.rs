@@ -4,14 +4,21 @@
 //! drops what it has seen by id, misses nothing. One that is too slow is told so and goes back to the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::job::event::Event;
 
 /// Events that a slow listener may lag behind before it has to go back to the store.
 const BACKLOG: usize = 1024;
+
+/// How long a listener rests when it has heard all there was. What happens meanwhile it hears together: a hundred
+/// readers of a fast training would otherwise be woken, and write to their sockets, for each event alone.
+const REST: Duration = Duration::from_millis(20);
 
 /// The place where events are passed on.
 #[derive(Debug, Clone)]
@@ -42,6 +49,7 @@ pub enum Received {
 pub struct Subscription {
     receiver: broadcast::Receiver<Notice>,
     job: Option<Uuid>,
+    rests_until: Instant,
 }
 
 impl Default for Hub {
@@ -66,12 +74,16 @@ impl Hub {
 
     /// Listens to one job from now on.
     pub fn subscribe(&self, job: Uuid) -> Subscription {
-        Subscription { receiver: self.sender.subscribe(), job: Some(job) }
+        self.listen(Some(job))
     }
 
     /// Listens to all jobs from now on.
     pub fn subscribe_all(&self) -> Subscription {
-        Subscription { receiver: self.sender.subscribe(), job: None }
+        self.listen(None)
+    }
+
+    fn listen(&self, job: Option<Uuid>) -> Subscription {
+        Subscription { receiver: self.sender.subscribe(), job, rests_until: Instant::now() }
     }
 }
 
@@ -79,14 +91,29 @@ impl Subscription {
     /// Waits for the next event; `None` when the hub is gone.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
-            match self.receiver.recv().await {
+            match self.notice().await {
                 Ok(Notice::Event(event)) if self.job.is_none_or(|job| job == event.job) => {
                     return Some(Received::Event(event));
                 }
                 Ok(Notice::Deleted(job)) if self.job == Some(job) => return Some(Received::Deleted),
                 Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => return Some(Received::Lagged),
-                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(RecvError::Lagged(_)) => return Some(Received::Lagged),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// What is there at once; then, after a rest since the last wait, what comes next.
+    async fn notice(&mut self) -> Result<Notice, RecvError> {
+        match self.receiver.try_recv() {
+            Ok(notice) => Ok(notice),
+            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            Err(TryRecvError::Empty) => {
+                sleep_until(self.rests_until).await;
+                let notice = self.receiver.recv().await;
+                self.rests_until = Instant::now() + REST;
+                notice
             }
         }
     }
@@ -118,5 +145,30 @@ mod tests {
         while let Some(received) = one.next().await {
             assert!(matches!(received, Received::Event(_)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_event_comes_at_once_and_those_after_it_together() {
+        let (hub, job) = (Hub::default(), Uuid::from_u128(1));
+        let mut listener = hub.subscribe(job);
+        let began = Instant::now();
+        let told = tokio::spawn(async move {
+            let mut told = vec![];
+            while listener.next().await.is_some() {
+                told.push(began.elapsed().as_millis());
+            }
+            told
+        });
+        for id in 1..=5 {
+            tokio::time::sleep(Duration::from_millis(6)).await;
+            hub.publish(vec![event(job, id)]);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(hub);
+        let told = told.await.expect("no panic");
+        // At 6, 12, 18, 24 and 30 ms; timers fire up to a millisecond late.
+        assert_eq!(told.len(), 5);
+        assert!(told[0] <= 7 && (26..=28).contains(&told[1]) && told[1..4].iter().all(|at| *at == told[1]), "{told:?}");
+        assert!(told[4] >= 46, "{told:?}");
     }
 }
