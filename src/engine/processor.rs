@@ -236,6 +236,46 @@ impl Task for AddRows<'_> {
     }
 }
 
+/// Writes to `sum` the sum of `count` rows that begin `apart` values from each other, from the first one to the last.
+///
+/// # Panics
+/// If there is no row, or `data` is too short.
+pub(super) fn sum_rows(data: &[f32], count: usize, apart: usize, sum: &mut [f32]) {
+    wide(SumRows { data, count, apart, sum });
+}
+
+struct SumRows<'a> {
+    data: &'a [f32],
+    count: usize,
+    apart: usize,
+    sum: &'a mut [f32],
+}
+
+impl Task for SumRows<'_> {
+    /// A few values of all rows at a time: the rows come from other cores' caches, and so they are on their way together.
+    #[inline(always)]
+    fn run(self) {
+        const BLOCK: usize = 16;
+        let Self { data, count, apart, sum } = self;
+        assert!(count > 0, "a sum of rows");
+        let (blocks, rest) = sum.as_chunks_mut::<BLOCK>();
+        let first_of_rest = blocks.len() * BLOCK;
+        for (i, block) in blocks.iter_mut().enumerate() {
+            let mut total: [f32; BLOCK] = *data[i * BLOCK..].first_chunk().expect("a row");
+            for row in 1..count {
+                add(&mut total, data[row * apart + i * BLOCK..].first_chunk().expect("a row"));
+            }
+            *block = total;
+        }
+        for (i, value) in rest.iter_mut().enumerate() {
+            *value = data[first_of_rest + i];
+            for row in 1..count {
+                *value += data[row * apart + first_of_rest + i];
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn add<const W: usize>(sum: &mut [f32; W], values: &[f32; W]) {
     for lane in 0..W {

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A gradient `dy` that is needed for the whole batch afterwards (below an affine layer's `dW`) has a place of its own;
-//! the others take turns in two. How many rows a shard has depends on the batch size alone, so it is the same for any
-//! number of threads.
+//! the others take turns in two. How many shards there are depends on the batch size alone, so it is the same for any
+//! number of threads; it is one that two or four threads share evenly.
 //!
 //! A shard of convolutions goes through its layers slice by slice, of so few rows that what one layer writes is in the
 //! cache still when the next one reads it; the two gradients that take turns need no more than a slice's room.
@@ -25,12 +25,16 @@ use super::aligned::LINE;
 use super::gemm::Axis;
 use super::layer::{Backward, Known, Memory};
 use super::network::Network;
-use super::processor::add_rows;
+use super::processor::sum_rows;
 
 /// Most rows of a shard.
 const MAX_ROWS: usize = 32;
+/// A batch is cut into a multiple of so many shards, if these are not too small.
+const EVEN: usize = 4;
+/// Least rows of a shard for that.
+const LEAST_ROWS: usize = 8;
 /// A batch of convolutions is cut into so many shards at least, if it has the rows.
-const FINE_SHARDS: usize = 16;
+const FINE_SHARDS: usize = 8;
 /// Values that the widest level of a slice may take, about.
 const SLICE_VALUES: usize = 1 << 14;
 /// Parameters of a piece of gradient work.
@@ -40,6 +44,12 @@ const FEWEST_TILES: usize = 8;
 const SMALLEST_TILE: usize = 1 << 10;
 /// Rows that make a stack of shards large enough.
 const STACKED: usize = 512;
+
+/// How many shards a batch is cut into; `fine` ones are of convolutions.
+fn shards_of(batch: usize, fine: bool) -> usize {
+    let least = batch.div_ceil(MAX_ROWS).max(if fine { FINE_SHARDS } else { 1 });
+    least.next_multiple_of(EVEN).min(batch.div_ceil(if fine { 1 } else { LEAST_ROWS })).max(1)
+}
 
 /// A range of parameters, cut into pieces of gradient work.
 pub(super) fn tiles_of(range: Range<usize>) -> Vec<Range<usize>> {
@@ -88,6 +98,10 @@ pub(super) fn segments(network: &Network) -> Vec<Segment> {
 pub(super) struct Layout {
     /// What it is the layout of.
     pub(super) segment: Segment,
+    /// Most rows of a batch.
+    batch: usize,
+    /// Most shards.
+    shards: usize,
     /// Most rows of a shard, `R`.
     pub(super) rows: usize,
     /// Most rows of a slice.
@@ -125,8 +139,8 @@ impl Layout {
     pub(super) fn new(network: &Network, segment: &Segment, batch: usize, input_gradient: bool) -> Option<Self> {
         let memories: Vec<Memory> = segment.layers.clone().map(|layer| network.layer(layer).memory()).collect();
         let fine = memories.iter().any(|memory| memory.partial > 0);
-        let most = if fine { batch.div_ceil(FINE_SHARDS).clamp(1, MAX_ROWS) } else { MAX_ROWS };
-        let rows = batch.div_ceil(batch.div_ceil(most));
+        let shards = shards_of(batch, fine);
+        let rows = batch.div_ceil(shards);
         let levels = segment.layers.start..segment.layers.end + 1;
         let widths: Vec<usize> = levels.map(|level| network.width(level)).collect();
         let mut len = 0usize;
@@ -174,18 +188,31 @@ impl Layout {
         let segment = segment.clone();
         let scratch = scratch..scratch + most_scratch;
         // Never empty, so that an arena can be cut into shards.
-        Some(Self { segment, rows, slice, len: len.max(LINE), values, gradients, scratch, partials, input_gradient })
+        Some(Self {
+            segment,
+            batch,
+            shards,
+            rows,
+            slice,
+            len: len.max(LINE),
+            values,
+            gradients,
+            scratch,
+            partials,
+            input_gradient,
+        })
     }
 
     /// Shards of a batch of `n` rows.
     pub(super) fn shards(&self, n: usize) -> usize {
-        n.div_ceil(self.rows)
+        (n * self.shards).div_ceil(self.batch)
     }
 
-    /// The rows of a shard of a batch of `n` rows: all shards have about as many.
+    /// The rows of a shard of a batch of `n` rows: all shards have as many, but for one row more that the first may have.
     pub(super) fn rows_of(&self, n: usize, shard: usize) -> Range<usize> {
-        let shards = self.shards(n);
-        n * shard / shards..n * (shard + 1) / shards
+        let (rows, larger) = (n / self.shards(n), n % self.shards(n));
+        let first = shard * rows + shard.min(larger);
+        first..first + rows + usize::from(shard < larger)
     }
 
     /// The slices of a shard of `rows` rows.
@@ -196,7 +223,9 @@ impl Layout {
 
     /// The shard that holds a row of a batch of `n` rows.
     fn shard_of(&self, n: usize, row: usize) -> usize {
-        ((row + 1) * self.shards(n) - 1) / n
+        let (rows, larger) = (n / self.shards(n), n % self.shards(n));
+        let in_larger = larger * (rows + 1);
+        if row < in_larger { row / (rows + 1) } else { larger + (row - in_larger) / rows }
     }
 
     /// Whether there is room for the gradient of the input.
@@ -366,6 +395,21 @@ pub struct Stack<'a> {
     pub rows: usize,
 }
 
+/// The partial gradients of a layer, one a shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Partials<'a> {
+    /// From the first shard's on.
+    values: &'a [f32],
+    shards: Axis,
+}
+
+impl Partials<'_> {
+    /// Writes their sum, in index order, of as many values as `sum` has from `first` on.
+    pub fn sum(self, first: usize, sum: &mut [f32]) {
+        sum_rows(&self.values[first..], self.shards.count, self.shards.stride, sum);
+    }
+}
+
 impl<'a> Batch<'a> {
     /// The layer's inputs `x` and output gradients `dy`, a pair a shard, in index order.
     ///
@@ -404,31 +448,16 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The shards' partial gradients, in index order.
+    /// The shards' partial gradients.
     ///
     /// # Panics
     /// As [`pieces`](Self::pieces).
-    pub fn partials(self) -> impl Iterator<Item = &'a [f32]> + Clone {
+    pub fn partials(self) -> Partials<'a> {
         let Place::Within { layout, arena, local } = self.place else {
             panic!("a layer between segments has no partials")
         };
-        let partial = &layout.partials[local];
-        arena.chunks_exact(layout.len).take(layout.shards(self.rows)).map(|shard| &shard[partial.clone()])
-    }
-
-    /// Writes the sum of the shards' partial gradients, for the part `range` of the layer's parameters.
-    ///
-    /// # Panics
-    /// As [`pieces`](Self::pieces).
-    pub fn sum_partials(self, range: Range<usize>, sum: &mut [f32]) {
-        for (i, partial) in self.partials().enumerate() {
-            let partial = &partial[range.clone()];
-            if i == 0 {
-                sum.copy_from_slice(partial);
-            } else {
-                add_rows(partial, sum);
-            }
-        }
+        let first = layout.partials[local].start;
+        Partials { values: &arena[first..], shards: Axis::new(layout.shards(self.rows), layout.len) }
     }
 
     /// What is known of the whole batch at a collective layer.
@@ -447,9 +476,12 @@ mod tests {
 
     use super::*;
 
-    fn layout(rows: usize) -> Layout {
+    fn layout(batch: usize, shards: usize) -> Layout {
+        let rows = batch.div_ceil(shards);
         Layout {
             segment: Segment { layers: 0..0, bridge: None },
+            batch,
+            shards,
             rows,
             slice: rows,
             len: rows * 3,
@@ -463,12 +495,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_in_one_shard(n in 1usize..200, rows in 1usize..40) {
-            let layout = layout(rows);
+        fn every_row_is_in_one_shard(batch in 1usize..200, n in 1usize..200, shards in 1usize..40) {
+            let (n, layout) = (n.min(batch), layout(batch, shards.min(batch)));
+            prop_assert!(layout.shards(n) <= layout.shards && layout.shards(batch) == layout.shards);
             let mut next = 0;
             for shard in 0..layout.shards(n) {
                 let range = layout.rows_of(n, shard);
-                prop_assert!(range.start == next && !range.is_empty() && range.len() <= rows);
+                prop_assert!(range.start == next && !range.is_empty() && range.len() <= layout.rows);
                 prop_assert!(range.clone().all(|row| layout.shard_of(n, row) == shard));
                 next = range.end;
             }
@@ -476,8 +509,8 @@ mod tests {
         }
 
         #[test]
-        fn pieces_cover_what_is_wanted_in_order(n in 1usize..100, rows in 1usize..40, a in 0usize..100, b in 0usize..100) {
-            let layout = layout(rows);
+        fn pieces_cover_what_is_wanted_in_order(n in 1usize..100, shards in 1usize..40, a in 0usize..100, b in 0usize..100) {
+            let layout = layout(n, shards.min(n));
             let wanted = a.min(b).min(n)..a.max(b).min(n);
             let mut arena = vec![0.0; layout.len * layout.shards(n)];
             for shard in 0..layout.shards(n) {
@@ -495,5 +528,13 @@ mod tests {
             }
             prop_assert_eq!(next, wanted.len());
         }
+    }
+
+    #[test]
+    fn threads_share_a_batch_evenly() {
+        let plain = [1, 8, 16, 32, 50, 96, 100, 128, 150, 512].map(|batch| shards_of(batch, false));
+        assert_eq!(plain, [1, 1, 2, 4, 4, 4, 4, 4, 8, 16]);
+        let fine = [1, 10, 32, 100, 512, 600].map(|batch| shards_of(batch, true));
+        assert_eq!(fine, [1, 8, 8, 8, 16, 20]);
     }
 }

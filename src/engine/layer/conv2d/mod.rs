@@ -305,11 +305,11 @@ impl Layer for Conv2dLayer {
 
     fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
         match self.gathered() {
-            None => batch.sum_partials(range, gradient),
+            None => batch.partials().sum(range.start, gradient),
             Some(scatter) if range.start < self.weights => {
-                scatter.sum(&batch.partials(), range.start / self.filters, gradient);
+                scatter.sum(batch.partials(), range.start / self.filters, gradient);
             }
-            Some(scatter) => batch.sum_partials(scatter.weights()..scatter.weights() + self.filters, gradient),
+            Some(scatter) => batch.partials().sum(scatter.weights(), gradient),
         }
     }
 

@@ -10,7 +10,7 @@
 use super::super::window::Window;
 use crate::engine::gemm::sparse::{AddMultiples, Places, Rows, SLOT};
 use crate::engine::gemm::transpose;
-use crate::engine::processor::add_rows;
+use crate::engine::segment::Partials;
 
 /// How the windows of a convolution lie.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl Scatter {
     }
 
     /// Writes the sum of partial gradients for rows `first..` of `W` `[KH·KW·C, F]`.
-    pub(super) fn sum<'a>(&self, partials: &(impl Iterator<Item = &'a [f32]> + Clone), first: usize, sum: &mut [f32]) {
+    pub(super) fn sum(&self, partials: Partials<'_>, first: usize, sum: &mut [f32]) {
         /// Rows that are summed at once: of a filter they lie side by side.
         const SIDE: usize = 128;
         let (row, slots) = (self.window.kernel[1] * self.window.image[0], self.rows.slots * SLOT);
@@ -160,9 +160,7 @@ impl Scatter {
             for filter in 0..self.filters {
                 let place = filter * self.of_filter() + u * slots + at;
                 let mut total = [0.0; SIDE];
-                for partial in partials.clone() {
-                    add_rows(&partial[place..place + some], &mut total[..some]);
-                }
+                partials.sum(place, &mut total[..some]);
                 for (to, total) in sum[filter..].iter_mut().step_by(self.filters).zip(total) {
                     *to = total;
                 }
