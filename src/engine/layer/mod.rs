@@ -93,7 +93,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Writes `∂L/∂parameters` over the whole batch for the part `range` of this layer's parameters; of a running
     /// statistic, what the batch shows.
     ///
-    /// The pieces of the batch come in index order and are added in that order.
+    /// The pieces of the batch come in index order and are added in that order. It all happens on the calling thread:
+    /// parameters are shared out tile by tile, and a thread has memory for one tile.
     fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
         let _ = (range, batch, gradient);
         unreachable!("{self:?} has no parameters");

@@ -63,7 +63,7 @@ fn convolutional() -> Network {
         {"type": "dropout", "rate": 0.2}, {"type": "flatten"},
         {"type": "batch_norm", "momentum": 0.5, "epsilon": 1e-5},
         {"type": "affine", "units": 20}, {"type": "tanh"}, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3},
-        {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3}, {"type": "dropout", "rate": 0.1},
+        {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3}, {"type": "relu"}, {"type": "dropout", "rate": 0.1},
         {"type": "affine", "units": 3},
     ]);
     let specs: Vec<LayerSpec> = serde_json::from_value(with_init(specs)).expect("layers");
@@ -314,9 +314,12 @@ fn looks_inside_say_what_is_there() {
     let layers: Vec<_> = look.layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(layers[..3], ["conv2d", "batch_norm", "relu"]);
     // What a batch normalisation gives has mean β and deviation γ, which start at 0 and 1.
-    let normalised = &look.layers[1].activations;
-    assert!(normalised.mean.abs() < 0.2 && (normalised.std - 1.0).abs() < 0.2, "{normalised:?}");
-    assert!(look.layers[2].activations.min == 0.0);
+    // The first one's ReLU is worked out by the pool after it, the last one's with it.
+    for (norm, relu) in [(1, 2), (13, 14)] {
+        let [normalised, rectified] = [norm, relu].map(|layer| &look.layers[layer].activations);
+        assert!(normalised.mean.abs() < 0.2 && (normalised.std - 1.0).abs() < 0.2, "{normalised:?}");
+        assert_eq!((rectified.min, rectified.max), (0.0, normalised.max));
+    }
     let weights = &look.layers[0].parameters[0];
     assert!(weights.gradient_norm > 0.0 && weights.update_norm > 0.0 && weights.update_norm < weights.norm);
     assert_eq!(look.filters.as_ref().expect("a convolution").shape, Shape::new(&[5, 1, 3, 3]));
