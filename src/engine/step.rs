@@ -13,11 +13,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::aligned::Aligned;
+use super::batch::{Batch, Place};
 use super::layer::{Collective, Known, Pass};
 use super::loss::{Loss, Score};
 use super::network::{Network, Prepared};
 use super::samples::Samples;
-use super::segment::{Batch, Layout, Place};
+use super::segment::Layout;
 
 /// The memory of training steps, taken once.
 #[derive(Debug)]

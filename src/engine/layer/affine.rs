@@ -10,12 +10,13 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
 use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul, transpose};
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
-use crate::engine::segment::{Batch, tiles_of_rows};
+use crate::engine::segment::tiles_of_rows;
 use crate::engine::shape::Shape;
 
 /// Spec of a fully connected layer.

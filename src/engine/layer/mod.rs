@@ -10,9 +10,9 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::batch::Batch;
 use super::describe::Entry;
 use super::form::Form;
-use super::segment::Batch;
 
 mod activation;
 pub mod affine;

@@ -22,10 +22,11 @@ use self::loops::{Affinity, Backprop, Measure, MeasureBackward, Normalise, Stati
 use super::{
     Backward, Collective, Context, Known, Layer, LayerError, LayerKind, Parameter, Pass, Reference, Role, Storage,
 };
+use crate::engine::batch::Batch;
 use crate::engine::describe::{Bound, Entry, Field, Kind};
 use crate::engine::form::Form;
 use crate::engine::processor::wide;
-use crate::engine::segment::{Batch, tiles_of};
+use crate::engine::segment::tiles_of;
 use crate::engine::shape::Shape;
 
 /// Spec of a batch normalisation.

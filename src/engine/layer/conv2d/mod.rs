@@ -27,13 +27,14 @@ mod scatter;
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
 use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
-use crate::engine::segment::{Batch, tiles_of_rows};
+use crate::engine::segment::tiles_of_rows;
 use crate::engine::shape::Shape;
 use scatter::Scatter;
 

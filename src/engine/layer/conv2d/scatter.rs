@@ -8,9 +8,9 @@
 //! with zeros; in an image, what follows is looked at, but never changed or counted.
 
 use super::super::window::Window;
+use crate::engine::batch::Partials;
 use crate::engine::gemm::sparse::{AddMultiples, Places, Rows, SLOT};
 use crate::engine::gemm::transpose;
-use crate::engine::segment::Partials;
 
 /// How the windows of a convolution lie.
 #[derive(Debug)]
