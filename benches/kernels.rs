@@ -9,6 +9,8 @@ use dojang::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, m
 
 /// Rows of a mini-batch's piece, and of a predicting pass.
 const ROWS: [usize; 2] = [25, 32];
+/// Rows of a mini-batch, which the gradient of the weights goes over in one product.
+const BATCH: usize = 100;
 
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: String, flops: usize, mut product: impl FnMut()) {
     group.throughput(Throughput::Elements(flops as u64)).bench_function(name, |b| b.iter(&mut product));
@@ -34,10 +36,10 @@ fn affine(c: &mut Criterion) {
         measure(&mut group, name("dx", n), 2 * n * inputs * units, || {
             matmul(Into::Replace, &mut dx, inputs, dy, w.transposed());
         });
-        let rows = ((1 << 13) / units).min(inputs);
-        let (x, mut dw) = (vec![0.5; n * inputs], vec![0.0; rows * units]);
-        let x = View::rows(&x, n, rows, inputs).transposed();
-        measure(&mut group, name("dW", n), 2 * n * rows * units, || matmul(Into::Add, &mut dw, units, x, dy));
+        let (n, rows) = (BATCH, ((1 << 13) / units).min(inputs));
+        let (x, dy, mut dw) = (vec![0.5; n * inputs], vec![0.5; n * units], vec![0.0; rows * units]);
+        let (x, dy) = (View::rows(&x, n, rows, inputs).transposed(), View::rows(&dy, n, units, units));
+        measure(&mut group, name("dW", n), 2 * n * rows * units, || matmul(Into::Replace, &mut dw, units, x, dy));
     }
     group.finish();
 }

@@ -58,9 +58,7 @@ impl<'a> Batch<'a> {
     /// # Panics
     /// For a layer that needs the whole batch: it has what is [known](Self::known) instead.
     pub fn pieces(self) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
-        let Place::Within { layout, arena, local } = self.place else {
-            panic!("a layer between segments has no pieces")
-        };
+        let (layout, arena, local) = self.within();
         let ((x, x_width), y_width, dy) =
             (layout.values[local], layout.values[local + 1].1, layout.gradients[local + 1].offset);
         arena.chunks_exact(layout.len).take(layout.shards(self.rows)).enumerate().map(move |(i, shard)| {
@@ -74,9 +72,7 @@ impl<'a> Batch<'a> {
     /// # Panics
     /// As [`pieces`](Self::pieces).
     pub fn stacks(self) -> impl Iterator<Item = Stack<'a>> {
-        let Place::Within { layout, arena, local } = self.place else {
-            panic!("a layer between segments has no pieces")
-        };
+        let (layout, arena, local) = self.within();
         let (x, dy) = (layout.values[local].0, layout.gradients[local + 1].offset);
         let rows_of = move |shard: usize| layout.rows_of(self.rows, shard).len();
         let (shards, mut shard) = (layout.shards(self.rows), 0);
@@ -95,11 +91,16 @@ impl<'a> Batch<'a> {
     /// # Panics
     /// As [`pieces`](Self::pieces).
     pub fn partials(self) -> Partials<'a> {
-        let Place::Within { layout, arena, local } = self.place else {
-            panic!("a layer between segments has no partials")
-        };
+        let (layout, arena, local) = self.within();
         let first = layout.partials[local].start;
         Partials { values: &arena[first..], shards: Axis::new(layout.shards(self.rows), layout.len) }
+    }
+
+    fn within(self) -> (&'a Layout, &'a [f32], usize) {
+        let Place::Within { layout, arena, local } = self.place else {
+            panic!("a layer between segments has no shards of its own")
+        };
+        (layout, arena, local)
     }
 
     /// What is known of the whole batch at a collective layer.

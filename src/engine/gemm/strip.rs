@@ -64,6 +64,7 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
     j: usize,
 ) {
     const MOST_LANES: usize = 16;
+    const { assert!(S::LANES <= MOST_LANES) }
     let last = rows - (V - 1) * S::LANES;
     // SAFETY: rows i..i+rows of the group, columns j..j+C and all k lie within the views; a part touches `last` values
     // alone. No vector has more than `MOST_LANES` values.
