@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::aligned::Aligned;
 use crate::engine::samples::{Inputs, Samples};
 use crate::engine::shape::Shape;
 
@@ -82,9 +83,9 @@ pub struct Dataset {
 #[derive(Clone, PartialEq)]
 pub enum Values {
     /// Bytes 0–255.
-    Bytes(Vec<u8>),
+    Bytes(Aligned<u8>),
     /// Numbers as they are, all of them finite.
-    Floats(Vec<f32>),
+    Floats(Aligned<f32>),
 }
 
 impl fmt::Debug for Values {

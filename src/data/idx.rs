@@ -12,6 +12,8 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::engine::aligned::Aligned;
+
 /// Most axes a file may have: `[N, C, H, W]`.
 const RANK_MAX: usize = 4;
 /// The type code of unsigned bytes, the only one that is read.
@@ -27,7 +29,7 @@ pub struct Idx {
     /// Sizes of the axes, the number of samples first.
     pub axes: Vec<usize>,
     /// The values, row by row.
-    pub values: Vec<u8>,
+    pub values: Aligned<u8>,
 }
 
 /// Why bytes are not such a tensor.
@@ -145,7 +147,7 @@ impl Idx {
         for &axis in &self.axes {
             bytes.extend(u32::try_from(axis).expect("an axis is counted in 32 bits").to_be_bytes());
         }
-        bytes.extend(&self.values);
+        bytes.extend(&*self.values);
         bytes
     }
 }
@@ -182,10 +184,14 @@ impl Header {
 
     /// Reads exactly the declared values, and sees that nothing follows.
     fn values(self, mut stream: impl Read) -> Result<Idx, IdxError> {
-        let mut values = Vec::with_capacity(self.len);
-        stream.by_ref().take(self.len as u64).read_to_end(&mut values).map_err(|e| unreadable(&e))?;
-        if values.len() < self.len {
-            return Err(self.length(Found::Exactly(values.len())));
+        let (mut values, mut found) = (Aligned::zeros(self.len), 0);
+        while found < self.len {
+            match stream.read(&mut values[found..]) {
+                Ok(0) => return Err(self.length(Found::Exactly(found))),
+                Ok(more) => found += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(&error)),
+            }
         }
         // Reading on to the end also checks the stream's checksum.
         match stream.read(&mut [0]).map_err(|e| unreadable(&e))? {
@@ -231,7 +237,7 @@ mod tests {
     fn tensor() -> impl Strategy<Value = Idx> {
         prop::collection::vec(0usize..6, 1..=RANK_MAX).prop_flat_map(|axes| {
             let len = axes.iter().product::<usize>();
-            prop::collection::vec(any::<u8>(), len).prop_map(move |values| Idx { axes: axes.clone(), values })
+            prop::collection::vec(any::<u8>(), len).prop_map(move |values| Idx { axes: axes.clone(), values: values.into() })
         })
     }
 

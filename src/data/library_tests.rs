@@ -40,7 +40,7 @@ impl Source for Counted {
         if self.loads.fetch_add(1, Ordering::SeqCst) < self.failures {
             return Err(DataError::Unknown { name: "not yet".into(), known: vec![] });
         }
-        let split = |n: usize| Split { inputs: Values::Bytes(vec![0; 3 * n]), labels: vec![0; n] };
+        let split = |n: usize| Split { inputs: Values::Bytes(vec![0; 3 * n].into()), labels: vec![0; n] };
         Ok(Dataset { info: self.info(), train: split(2), test: split(1) })
     }
 }

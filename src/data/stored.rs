@@ -12,11 +12,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use bytemuck::Pod;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::source::{Availability, DataError, Source};
 use super::{Dataset, DatasetInfo, Dtype, Split, Values};
+use crate::engine::aligned::Aligned;
 
 const META: &str = "meta.json";
 /// The way of writing that [`META`] tells of.
@@ -143,7 +145,7 @@ impl Stored {
             Dtype::Float32 => Values::Floats(read_array(&path, inputs, f32::from_le_bytes)?),
         };
         let path = self.folder.join(format!("{name}_labels.bin"));
-        Ok(Split { inputs, labels: read_array(&path, labels, u16::from_le_bytes)? })
+        Ok(Split { inputs, labels: read_array(&path, labels, u16::from_le_bytes)?.to_vec() })
     }
 }
 
@@ -151,25 +153,29 @@ fn damaged(file: &Path, detail: &impl std::fmt::Display) -> DataError {
     DataError::Damaged { file: file.into(), detail: detail.to_string() }
 }
 
-fn read_array<T, const N: usize>(
+fn read_array<T: Pod, const N: usize>(
     path: &Path,
     wanted: &Digested,
     value: impl Fn([u8; N]) -> T,
-) -> Result<Vec<T>, DataError> {
+) -> Result<Aligned<T>, DataError> {
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (found, mut file) = opened.map_err(|error| damaged(path, &error))?;
     if found != wanted.bytes {
         return Err(damaged(path, &format!("{found} bytes; {} were written", wanted.bytes)));
     }
     let mut left = usize::try_from(found).map_err(|error| damaged(path, &error))?;
-    let mut values = Vec::with_capacity(left / N);
+    let (mut values, mut done) = (Aligned::zeros(left / N), 0);
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE];
     while left > 0 {
         let piece = &mut piece[..left.min(PIECE)];
         file.read_exact(piece).map_err(|error| damaged(path, &error))?;
         hasher.update(&*piece);
-        values.extend(piece.as_chunks().0.iter().map(|bytes| value(*bytes)));
+        let read = piece.as_chunks().0;
+        for (to, bytes) in values[done..].iter_mut().zip(read) {
+            *to = value(*bytes);
+        }
+        done += read.len();
         left -= piece.len();
     }
     let sha256 = hex(hasher);
@@ -230,8 +236,8 @@ mod tests {
     #[test]
     fn comes_back_as_it_was() {
         for inputs in [
-            [Values::Bytes(vec![0, 1, 2, 253, 254, 255]), Values::Bytes(vec![7, 8])],
-            [Values::Floats(vec![0.0, -1.5, f32::MIN_POSITIVE, 1e30, -0.0, 0.1]), Values::Floats(vec![7.0, 8.0])],
+            [Values::Bytes(vec![0, 1, 2, 253, 254, 255].into()), Values::Bytes(vec![7, 8].into())],
+            [Values::Floats(vec![0.0, -1.5, f32::MIN_POSITIVE, 1e30, -0.0, 0.1].into()), Values::Floats(vec![7.0, 8.0].into())],
         ] {
             let parent = tempfile::tempdir().unwrap();
             let dataset = dataset(inputs);
@@ -247,12 +253,12 @@ mod tests {
         let values: Vec<f32> = (0..PIECE).map(|i| i as f32).collect();
         let path = parent.path().join("array");
         let digested = write_array(&path, &values, |value| value.to_le_bytes()).unwrap();
-        assert_eq!(read_array(&path, &digested, f32::from_le_bytes).unwrap(), values);
+        assert_eq!(*read_array(&path, &digested, f32::from_le_bytes).unwrap(), values);
     }
 
     #[test]
     fn damage_is_told_with_its_file() {
-        let bytes = || [Values::Bytes(vec![0; 6]), Values::Bytes(vec![0; 2])];
+        let bytes = || [Values::Bytes(vec![0; 6].into()), Values::Bytes(vec![0; 2].into())];
         let message = |spoil: &dyn Fn(&Path)| {
             let parent = tempfile::tempdir().unwrap();
             let folder = stored(&dataset(bytes()), parent.path());

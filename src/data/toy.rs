@@ -113,7 +113,7 @@ impl Points {
             points.extend(point.map(|coordinate| coordinate as f32));
             labels.push(label);
         }
-        Split { inputs: Values::Floats(points), labels }
+        Split { inputs: Values::Floats(points.into()), labels }
     }
 }
 

@@ -101,7 +101,7 @@ impl Checkpoint {
 
     /// Whether every number in it is finite; one that is not must never be saved.
     pub fn is_finite(&self) -> bool {
-        let best = self.best.as_ref().is_none_or(|best| best.value.is_finite() && all_finite(&best.parameters));
+        let best = self.best.as_ref().is_none_or(Best::is_finite);
         best && all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
     }
 }

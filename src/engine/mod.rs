@@ -19,7 +19,7 @@
 //!   threads give the same bits.
 //! - After its first call a training step allocates nothing.
 
-mod aligned;
+pub mod aligned;
 pub mod augment;
 pub mod batch;
 pub mod checkpoint;

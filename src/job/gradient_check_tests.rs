@@ -10,7 +10,7 @@ use crate::job::plan::Premises;
 /// Random images of 8 × 8, three classes.
 fn dataset() -> Dataset {
     let split = |n: usize| Split {
-        inputs: Values::Bytes((0..n * 64).map(|i| (i * 7919 % 251) as u8).collect()),
+        inputs: Values::Bytes((0..n * 64).map(|i| (i * 7919 % 251) as u8).collect::<Vec<_>>().into()),
         labels: (0..n).map(|i| (i % 3) as u16).collect(),
     };
     let info = DatasetInfo {
@@ -73,7 +73,7 @@ fn backpropagation_agrees_with_differences() {
 fn networks_whose_every_unit_starts_at_a_kink_agree_too() {
     // Weights of zero, and a background that is all the same, as images have it.
     let mut dataset = dataset();
-    dataset.train.inputs = Values::Bytes(vec![0; 20 * 64]);
+    dataset.train.inputs = Values::Bytes(vec![0; 20 * 64].into());
     let mut spec = spec(&json!([
         {"type": "conv2d", "filters": 4, "kernel": 3}, "relu", {"type": "max_pool2d"}, {"type": "affine", "units": 3},
     ]));

@@ -26,6 +26,7 @@ mod tables;
 
 use rayon::prelude::*;
 
+use crate::engine::aligned::Aligned;
 use crate::engine::rng::{Purpose, Rng};
 use glyph::GLYPHS;
 use render::SIDE;
@@ -53,14 +54,14 @@ pub enum Split {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// `count` × 28 × 28 grey values, row by row; 0 is paper and 255 is ink.
-    pub pixels: Vec<u8>,
+    pub pixels: Aligned<u8>,
     /// `count` digits, 0–9.
     pub labels: Vec<u8>,
 }
 
 /// Draws the first `count` images of a split, on all threads of the current rayon pool.
 pub fn generate(count: usize, split: Split, seed: u64) -> Images {
-    let mut images = Images { pixels: vec![0; count * SIDE * SIDE], labels: vec![0; count] };
+    let mut images = Images { pixels: Aligned::zeros(count * SIDE * SIDE), labels: vec![0; count] };
     let pixels = images.pixels.par_chunks_exact_mut(SIDE * SIDE);
     pixels.zip(&mut images.labels).enumerate().with_min_len(GRAIN).for_each_init(
         Default::default,

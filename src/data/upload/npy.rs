@@ -70,13 +70,15 @@ pub(super) type Array<T> = (Vec<usize>, T);
 pub(super) fn inputs(stream: &mut impl Read, left: &mut u64) -> Result<Array<Values>, NpyError> {
     let header = Header::read(stream)?;
     let values = match (header.kind, header.size) {
-        ('u', 1) => Values::Bytes(header.values(stream, left, |bytes, _| Ok(bytes[0]))?),
+        ('u', 1) => Values::Bytes(header.values(stream, left, |bytes, _| Ok(bytes[0]))?.into()),
         ('f', 4) => {
-            Values::Floats(header.values(stream, left, |bytes, index| finite(f32::from_le_bytes(array(bytes)), index))?)
+            let value = |bytes: &[u8], index| finite(f32::from_le_bytes(array(bytes)), index);
+            Values::Floats(header.values(stream, left, value)?.into())
         }
-        ('f', 8) => Values::Floats(
-            header.values(stream, left, |bytes, index| finite(f64::from_le_bytes(array(bytes)) as f32, index))?,
-        ),
+        ('f', 8) => {
+            let value = |bytes: &[u8], index| finite(f64::from_le_bytes(array(bytes)) as f32, index);
+            Values::Floats(header.values(stream, left, value)?.into())
+        }
         _ => return Err(header.dtype("inputs are uint8, float32 or float64; .astype(np.float32) makes them so")),
     };
     Ok((header.axes, values))

@@ -17,13 +17,13 @@ fn read_labels(bytes: &[u8]) -> Result<Array<Vec<u16>>, NpyError> {
 
 fn floats(array: Array<Values>) -> Vec<f32> {
     let Values::Floats(values) = array.1 else { panic!("numbers are needed") };
-    values
+    values.to_vec()
 }
 
 #[test]
 fn inputs_come_as_bytes_or_numbers_of_either_order() {
     let (axes, values) = read_inputs(&npy("|u1", &[2, 3], &[0, 1, 2, 253, 254, 255])).unwrap();
-    assert_eq!((axes, values == Values::Bytes(vec![0, 1, 2, 253, 254, 255])), (vec![2, 3], true));
+    assert_eq!((axes, values == Values::Bytes(vec![0, 1, 2, 253, 254, 255].into())), (vec![2, 3], true));
     let little: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let big: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_be_bytes()).collect();
     let double: Vec<u8> = [1.5f64, -2.0].iter().flat_map(|x| x.to_be_bytes()).collect();
@@ -132,7 +132,7 @@ proptest! {
     ) {
         let bytes = npy("|u1", &[values.len()], &values);
         let (axes, read) = read_inputs(&bytes).unwrap();
-        prop_assert!(axes == [values.len()] && read == Values::Bytes(values));
+        prop_assert!(axes == [values.len()] && read == Values::Bytes(values.into()));
         prop_assert!(read_inputs(&bytes[..cut.index(bytes.len())]).is_err());
         prop_assert!(read_inputs(&[&bytes[..], &[0]].concat()).is_err());
     }

@@ -121,7 +121,7 @@ fn an_archive_of_four_arrays_is_a_dataset() {
         assert_eq!((&info.input, info.dtype, info.classes), (&Shape::new(&[1, 2, 2]), Dtype::Uint8, 3));
         assert_eq!((info.train_samples, info.test_samples), (3, 1));
         assert_eq!(info.class_names, ["0", "1", "2"]);
-        let values = Values::Bytes(vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255]);
+        let values = Values::Bytes(vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255].into());
         assert!(dataset.train == Split { inputs: values, labels: vec![0, 1, 2] });
         assert_eq!(dataset.test.labels, [1]);
     }
@@ -136,7 +136,7 @@ fn x_and_y_are_split_in_order() {
         let dataset = Case::new().npz(&npz(&arrays)).unwrap();
         assert_eq!((dataset.train.len(), dataset.test.len()), (samples - test, test));
         let first = (samples - test) as f32;
-        assert!(dataset.test.inputs == Values::Floats((0..test).map(|i| first + i as f32).collect()));
+        assert!(dataset.test.inputs == Values::Floats((0..test).map(|i| first + i as f32).collect::<Vec<_>>().into()));
         assert_eq!(usize::from(dataset.test.labels[0]), (samples - test) % 2);
     }
     let one = [("x", npy("|u1", &[1, 1], &[0])), ("y", npy("|u1", &[1], &[0]))];
@@ -150,8 +150,8 @@ fn idx_files_are_a_dataset_plain_or_compressed() {
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     };
-    let images = |n: usize| Idx { axes: vec![n, 2, 3], values: vec![5; 6 * n] }.to_bytes();
-    let labels = |values: &[u8]| Idx { axes: vec![values.len()], values: values.to_vec() }.to_bytes();
+    let images = |n: usize| Idx { axes: vec![n, 2, 3], values: vec![5; 6 * n].into() }.to_bytes();
+    let labels = |values: &[u8]| Idx { axes: vec![values.len()], values: values.into() }.to_bytes();
     let dataset =
         Case::named(&["a", "b"]).idx([&images(2), &labels(&[0, 1]), &gzip(&images(1)), &gzip(&labels(&[1]))]).unwrap();
     assert_eq!((&dataset.info.input, &dataset.info.class_names[1]), (&Shape::new(&[1, 2, 3]), &"b".to_owned()));

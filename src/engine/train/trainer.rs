@@ -32,7 +32,7 @@ pub struct Trainer<'a> {
     data: Data<'a>,
     pace: Pace,
     sizes: Sizes,
-    state: Checkpoint,
+    state: State,
     work: Workspace,
     /// Training samples that are learned from, and those that are held out, by their indices in rising order.
     learned: Vec<u32>,
@@ -42,6 +42,46 @@ pub struct Trainer<'a> {
     ordered: u64,
     /// The parameters before the last mini-batch, where a look inside needs them.
     before: Vec<f32>,
+}
+
+/// A checkpoint at work.
+#[derive(Debug)]
+struct State {
+    position: Position,
+    parameters: Aligned,
+    slots: Vec<Aligned>,
+    best: Option<Best>,
+}
+
+impl State {
+    /// Takes a checkpoint up: the parameters, and what belongs to them, lie so that the largest tensor begins a line.
+    fn of(network: &Network, checkpoint: Checkpoint) -> Self {
+        let place = network.tensors().iter().max_by_key(|tensor| tensor.range.len()).map_or(0, |t| t.range.start);
+        let taken_up = |values: Vec<f32>| {
+            let mut taken = Aligned::with_line_at(place, values.len());
+            taken.copy_from_slice(&values);
+            taken
+        };
+        let Checkpoint { position, parameters, slots, best } = checkpoint;
+        let slots = slots.into_iter().map(taken_up).collect();
+        Self { position, parameters: taken_up(parameters), slots, best }
+    }
+
+    /// A copy to keep.
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            position: self.position,
+            parameters: self.parameters.to_vec(),
+            slots: self.slots.iter().map(|slot| slot.to_vec()).collect(),
+            best: self.best.clone(),
+        }
+    }
+
+    /// Whether a checkpoint of it could be saved.
+    fn is_finite(&self) -> bool {
+        let best = self.best.as_ref().is_none_or(Best::is_finite);
+        best && all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
+    }
 }
 
 /// Why a checkpoint does not belong to a training.
@@ -102,7 +142,7 @@ impl<'a> Trainer<'a> {
             data,
             pace: Pace::new(settings, data.train.len()),
             sizes: Sizes::new(network, usize::MAX).expect("the plan has checked the sizes"),
-            state,
+            state: State::of(network, state),
             work: Workspace::new(network, batch, false),
             order: learned.clone(),
             learned,
@@ -119,7 +159,7 @@ impl<'a> Trainer<'a> {
 
     /// A copy of all that is needed to go on from here.
     pub fn checkpoint(&self) -> Checkpoint {
-        self.state.clone()
+        self.state.checkpoint()
     }
 
     /// The parameters as they are now.
@@ -203,7 +243,7 @@ impl<'a> Trainer<'a> {
         let value = rule.value(&score);
         let verdict = rule.judge(self.state.best.as_ref(), value, epoch);
         if verdict == Verdict::Better {
-            let parameters = if rule.restore_best { self.state.parameters.clone() } else { vec![] };
+            let parameters = if rule.restore_best { self.state.parameters.to_vec() } else { vec![] };
             self.state.best = Some(Best { value, epoch, parameters });
         }
         verdict
@@ -226,7 +266,7 @@ impl<'a> Trainer<'a> {
         let learning_rate = self.learning_rate(step);
         let augmented = self.augmented(epoch);
         let samples: &dyn Gather = augmented.as_ref().map_or(&self.data.train, |augmented| augmented);
-        let Checkpoint { parameters, slots, .. } = &mut self.state;
+        let State { parameters, slots, .. } = &mut self.state;
         let pass = Pass::Train { seed: self.settings.seed, step };
         let loss = self.settings.loss.rule();
         let score =
@@ -240,7 +280,7 @@ impl<'a> Trainer<'a> {
         }
         // Each tile says for itself whether it decays.
         let moment = Moment { update: step + 1, learning_rate, decays: false };
-        let mut slots = slots.iter_mut().map(Vec::as_mut_slice);
+        let mut slots = slots.iter_mut().map(|slot| &mut **slot);
         let slots = std::array::from_fn(|_| slots.next().unwrap_or_default());
         let update = Update {
             network: self.network,
