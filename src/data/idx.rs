@@ -237,7 +237,8 @@ mod tests {
     fn tensor() -> impl Strategy<Value = Idx> {
         prop::collection::vec(0usize..6, 1..=RANK_MAX).prop_flat_map(|axes| {
             let len = axes.iter().product::<usize>();
-            prop::collection::vec(any::<u8>(), len).prop_map(move |values| Idx { axes: axes.clone(), values: values.into() })
+            prop::collection::vec(any::<u8>(), len)
+                .prop_map(move |values| Idx { axes: axes.clone(), values: values.into() })
         })
     }
 

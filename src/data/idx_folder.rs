@@ -133,7 +133,10 @@ fn split(folder: &Path, images: &'static str, labels: &'static str) -> Result<Sp
     if let Some(index) = labels.values.iter().position(|label| *label >= CLASSES) {
         return Err(content(&labels_file, format!("label {index} is {}; labels are 0–9", labels.values[index])));
     }
-    Ok(Split { inputs: Values::Bytes(images.values), labels: labels.values.iter().map(|label| u16::from(*label)).collect() })
+    Ok(Split {
+        inputs: Values::Bytes(images.values),
+        labels: labels.values.iter().map(|label| u16::from(*label)).collect(),
+    })
 }
 
 fn find(folder: &Path, name: &'static str) -> Result<PathBuf, IdxFolderError> {
@@ -226,7 +229,7 @@ pub(crate) mod tests {
                 axes: vec![count, SIDE, SIDE],
                 values: (0..count * SIDE * SIDE).map(|i| (i % 251) as u8).collect(),
             };
-            let labels = Idx { axes: vec![count], values: (0..count).map(|i| (i % 10) as u8).collect::<Vec<_>>().into() };
+            let labels = Idx { axes: vec![count], values: (0..count).map(|i| (i % 10) as u8).collect() };
             fs::write(folder.join(files[0]), images.to_bytes()).unwrap();
             fs::write(folder.join(files[1]), labels.to_bytes()).unwrap();
         }

@@ -237,7 +237,10 @@ mod tests {
     fn comes_back_as_it_was() {
         for inputs in [
             [Values::Bytes(vec![0, 1, 2, 253, 254, 255].into()), Values::Bytes(vec![7, 8].into())],
-            [Values::Floats(vec![0.0, -1.5, f32::MIN_POSITIVE, 1e30, -0.0, 0.1].into()), Values::Floats(vec![7.0, 8.0].into())],
+            [
+                Values::Floats(vec![0.0, -1.5, f32::MIN_POSITIVE, 1e30, -0.0, 0.1].into()),
+                Values::Floats(vec![7.0, 8.0].into()),
+            ],
         ] {
             let parent = tempfile::tempdir().unwrap();
             let dataset = dataset(inputs);

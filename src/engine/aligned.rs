@@ -120,6 +120,12 @@ impl<T: Pod> From<Vec<T>> for Aligned<T> {
     }
 }
 
+impl<T: Pod> FromIterator<T> for Aligned<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        values.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
 impl<T: Pod> Deref for Aligned<T> {
     type Target = [T];
 

@@ -10,7 +10,7 @@ use crate::job::plan::Premises;
 /// Random images of 8 × 8, three classes.
 fn dataset() -> Dataset {
     let split = |n: usize| Split {
-        inputs: Values::Bytes((0..n * 64).map(|i| (i * 7919 % 251) as u8).collect::<Vec<_>>().into()),
+        inputs: Values::Bytes((0..n * 64).map(|i| (i * 7919 % 251) as u8).collect()),
         labels: (0..n).map(|i| (i % 3) as u16).collect(),
     };
     let info = DatasetInfo {

@@ -24,7 +24,7 @@ pub(crate) fn small_mnist(folder: &Path) -> PathBuf {
         let images = digits::generate(count, split, 7);
         let file = |kind: &str| folder.join(format!("{part}-{kind}-ubyte"));
         let images_file = Idx { axes: vec![count, 28, 28], values: images.pixels };
-        let labels_file = Idx { axes: vec![count], values: images.labels };
+        let labels_file = Idx { axes: vec![count], values: images.labels.into() };
         std::fs::write(file("images-idx3"), images_file.to_bytes()).expect("a file");
         std::fs::write(file("labels-idx1"), labels_file.to_bytes()).expect("a file");
     }

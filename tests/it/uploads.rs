@@ -90,7 +90,7 @@ async fn a_dataset_from_upload_to_predict_and_removal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dataset_stays_while_a_job_waits_for_it() {
     let site = Site::start().await;
-    let images = |n: usize| Idx { axes: vec![n, 28, 28], values: vec![9; n * 784] }.to_bytes();
+    let images = |n: usize| Idx { axes: vec![n, 28, 28], values: vec![9; n * 784].into() }.to_bytes();
     let labels = |n: usize| Idx { axes: vec![n], values: (0..n).map(|i| (i % 10) as u8).collect() }.to_bytes();
     let (train, test) = ((images(20), labels(20)), (images(10), labels(10)));
     let form = [

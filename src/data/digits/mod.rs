@@ -104,7 +104,7 @@ mod tests {
         let many = on_threads(1, || generate(300, Split::Train, 5));
         assert_eq!(many, on_threads(3, || generate(300, Split::Train, 5)));
         let few = generate(7, Split::Train, 5);
-        assert_eq!(few.pixels, many.pixels[..7 * SIDE * SIDE]);
+        assert_eq!(*few.pixels, many.pixels[..7 * SIDE * SIDE]);
         assert_eq!(few.labels, many.labels[..7]);
     }
 

@@ -145,7 +145,11 @@ fn idx(
         let images = idx_file(images, places[0], &mut left)?;
         let labels = idx_file(labels, places[1], &mut left)?;
         let inputs = (images.axes, Values::Bytes(images.values));
-        Ok(Part { inputs, labels: (labels.axes, labels.values.iter().map(|label| u16::from(*label)).collect()), places })
+        Ok(Part {
+            inputs,
+            labels: (labels.axes, labels.values.iter().map(|label| u16::from(*label)).collect()),
+            places,
+        })
     };
     Ok(Parts::Split {
         train: part([train_images, train_labels], [a, b])?,

@@ -136,7 +136,7 @@ fn x_and_y_are_split_in_order() {
         let dataset = Case::new().npz(&npz(&arrays)).unwrap();
         assert_eq!((dataset.train.len(), dataset.test.len()), (samples - test, test));
         let first = (samples - test) as f32;
-        assert!(dataset.test.inputs == Values::Floats((0..test).map(|i| first + i as f32).collect::<Vec<_>>().into()));
+        assert!(dataset.test.inputs == Values::Floats((0..test).map(|i| first + i as f32).collect()));
         assert_eq!(usize::from(dataset.test.labels[0]), (samples - test) % 2);
     }
     let one = [("x", npy("|u1", &[1, 1], &[0])), ("y", npy("|u1", &[1], &[0]))];
