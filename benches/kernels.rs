@@ -5,10 +5,11 @@
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dojang::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul};
+use dojang::engine::aligned::Aligned;
+use dojang::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul, matmul};
 
-/// Rows of a mini-batch's piece, and of a predicting pass.
-const ROWS: [usize; 2] = [25, 32];
+/// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
+const ROWS: [usize; 4] = [1, 32, 50, 128];
 /// Rows of a mini-batch, which the gradient of the weights goes over in one product.
 const BATCH: usize = 100;
 
@@ -16,30 +17,42 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: String, flops: usize,
     group.throughput(Throughput::Elements(flops as u64)).bench_function(name, |b| b.iter(&mut product));
 }
 
-/// Fully connected layers: forward, the gradient of the inputs, and that of some rows of the weights.
+/// Columns of a panel of wide weights, which lie one after the other.
+const PANEL: usize = 64;
+
+/// Fully connected layers: forward, the gradient of the inputs without `Wᵀ` at hand, and that of some rows of the weights.
 fn affine(c: &mut Criterion) {
     let mut group = c.benchmark_group("affine");
     let layers =
         [("P1", 784, 50), ("P1", 50, 10), ("P2", 784, 512), ("P2", 512, 512), ("P3", 4320, 100), ("P4", 1024, 50)];
     for (net, inputs, units) in layers {
         let name = |what: &str, n: usize| format!("{net} {inputs}×{units} {what} n={n}");
-        let (w, bias) = (vec![0.5; inputs * units], vec![0.5; units]);
-        let w = View::rows(&w, inputs, units, units);
-        for n in [1, ROWS[0], ROWS[1]] {
+        let width = if units > 2 * PANEL { PANEL } else { units };
+        let (w, bias) = (Aligned::from(vec![0.5; inputs * units]), vec![0.5; width]);
+        for n in ROWS {
             let (x, mut y) = (vec![0.5; n * inputs], vec![0.0; n * units]);
             let x = View::rows(&x, n, inputs, inputs);
-            measure(&mut group, name("forward", n), 2 * n * inputs * units, || biased_matmul(&mut y, x, w, &bias));
+            measure(&mut group, name("forward", n), 2 * n * inputs * units, || {
+                let mut y = ViewMut::rows(&mut y, n, units, units);
+                for w in w.chunks_exact(inputs * width) {
+                    let (panel, rest) = y.split_at_column(width);
+                    biased_matmul(panel, x, View::rows(w, inputs, width, width), &bias);
+                    y = rest;
+                }
+            });
         }
-        let n = ROWS[0];
+        let n = 25;
         let (dy, mut dx) = (vec![0.5; n * units], vec![0.0; n * inputs]);
-        let dy = View::rows(&dy, n, units, units);
+        let (dy, w) = (View::rows(&dy, n, units, units), View::rows(&w, inputs, units, units));
         measure(&mut group, name("dx", n), 2 * n * inputs * units, || {
-            matmul(Into::Replace, &mut dx, inputs, dy, w.transposed());
+            matmul(Into::Replace, ViewMut::rows(&mut dx, n, inputs, inputs), dy, w.transposed());
         });
-        let (n, rows) = (BATCH, ((1 << 13) / units).min(inputs));
-        let (x, dy, mut dw) = (vec![0.5; n * inputs], vec![0.5; n * units], vec![0.0; rows * units]);
-        let (x, dy) = (View::rows(&x, n, rows, inputs).transposed(), View::rows(&dy, n, units, units));
-        measure(&mut group, name("dW", n), 2 * n * rows * units, || matmul(Into::Replace, &mut dw, units, x, dy));
+        let (n, rows) = (BATCH, ((1 << 13) / width).min(inputs));
+        let (x, dy, mut dw) = (vec![0.5; n * inputs], vec![0.5; n * units], vec![0.0; rows * width]);
+        let (x, dy) = (View::rows(&x, n, rows, inputs).transposed(), View::rows(&dy, n, width, units));
+        measure(&mut group, name("dW", n), 2 * n * rows * width, || {
+            matmul(Into::Replace, ViewMut::rows(&mut dw, rows, width, width), x, dy);
+        });
     }
     group.finish();
 }
@@ -70,7 +83,9 @@ fn convolutions(c: &mut Criterion) {
         };
         let (mut y, mut dw) = (vec![0.0; pixels * filters], vec![0.0; of_filter * filters]);
         let w = View::rows(&w, of_filter, filters, filters);
-        measure(&mut group, name("forward"), flops, || biased_matmul(&mut y, windows, w, &bias));
+        measure(&mut group, name("forward"), flops, || {
+            biased_matmul(ViewMut::rows(&mut y, pixels, filters, filters), windows, w, &bias);
+        });
         let (groups, rows, runs, columns) = (windows.runs, windows.columns, windows.groups, windows.rows);
         let transposed = Grid { groups, rows, runs, columns, ..windows };
         let dy = vec![0.5; pixels * filters];

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::layer::Storage;
 use super::loss::Score;
+use super::network::Network;
 use super::train::early_stopping::Best;
 
 const KEY: &str = "dojang.checkpoint";
@@ -24,11 +26,24 @@ pub struct Position {
     pub epoch: Score,
 }
 
+/// How wide weights lie in a flat buffer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrangement {
+    /// Row by row: what says nothing else was written so, by an early version.
+    #[default]
+    Rows,
+    /// In [panels](super::layer::Panels), as networks have them.
+    Panels,
+}
+
 /// A saved state of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Where training stands.
     pub position: Position,
+    /// How the buffers lie.
+    pub arrangement: Arrangement,
     /// The flat parameter buffer.
     pub parameters: Vec<f32>,
     /// The optimizer's buffers, those it uses.
@@ -42,6 +57,8 @@ pub struct Checkpoint {
 struct Metadata {
     #[serde(flatten)]
     position: Position,
+    #[serde(default)]
+    arrangement: Arrangement,
     /// Value and epoch of the best epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     best: Option<(f64, u64)>,
@@ -59,7 +76,7 @@ impl Checkpoint {
     /// Never: sizes and names are our own.
     pub fn encode(&self) -> Vec<u8> {
         let best = self.best.as_ref().map(|best| (best.value, best.epoch));
-        let metadata = Metadata { position: self.position, best };
+        let metadata = Metadata { position: self.position, arrangement: self.arrangement, best };
         let metadata = serde_json::to_string(&metadata).expect("a position is plain numbers");
         let names: Vec<_> = (0..self.slots.len()).map(|i| format!("slot.{i}")).collect();
         let buffers = std::iter::once(("parameters", &self.parameters));
@@ -83,7 +100,7 @@ impl Checkpoint {
         let fault = |e: &dyn std::fmt::Display| CheckpointError(e.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fault(&e))?;
         let metadata = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| fault(&"no position"))?;
-        let Metadata { position, best } = serde_json::from_str(metadata).map_err(|e| fault(&e))?;
+        let Metadata { position, arrangement, best } = serde_json::from_str(metadata).map_err(|e| fault(&e))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| fault(&e))?;
         let parameters = floats(file.tensor("parameters").map_err(|e| fault(&e))?.data());
         let slots: Vec<_> =
@@ -92,11 +109,32 @@ impl Checkpoint {
             let parameters = file.tensor("best").map_or_else(|_| vec![], |tensor| floats(tensor.data()));
             Best { value, epoch, parameters }
         });
-        let checkpoint = Self { position, parameters, slots, best };
+        let checkpoint = Self { position, arrangement, parameters, slots, best };
         if !checkpoint.is_finite() {
             return Err(fault(&"a value is not finite"));
         }
         Ok(checkpoint)
+    }
+
+    /// The same with its buffers as this network has them.
+    ///
+    /// # Panics
+    /// If they are not as long as the network's parameters.
+    #[must_use]
+    pub fn arranged_for(mut self, network: &Network) -> Self {
+        if self.arrangement == Arrangement::Rows {
+            let best = self.best.iter_mut().map(|best| &mut best.parameters).filter(|values| !values.is_empty());
+            for values in std::iter::once(&mut self.parameters).chain(&mut self.slots).chain(best) {
+                for tensor in network.tensors() {
+                    if let Storage::Panels(panels, _) = &tensor.storage {
+                        let in_panels = panels.from_rows(&values[tensor.range.clone()]);
+                        values[tensor.range.clone()].copy_from_slice(&in_panels);
+                    }
+                }
+            }
+            self.arrangement = Arrangement::Panels;
+        }
+        self
     }
 
     /// Whether every number in it is finite; one that is not must never be saved.
@@ -132,6 +170,7 @@ mod tests {
                 window: Score { loss: 0.1 + 0.2, correct: 3, samples: 4 },
                 epoch: Score { loss: 1.0 / 3.0, correct: 30, samples: 40 },
             },
+            arrangement: Arrangement::Panels,
             parameters: vec![1.5, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX],
             slots: vec![vec![0.25; 4], vec![1e-30; 4]],
             best: Some(Best { value: 0.1, epoch: 3, parameters: vec![0.5; 4] }),
@@ -144,6 +183,13 @@ mod tests {
         assert_eq!(read, example());
         assert_eq!(read.parameters[1].to_bits(), (-0.0f32).to_bits());
         assert_eq!(read.encode(), example().encode());
+    }
+
+    #[test]
+    fn what_says_nothing_lies_row_by_row() {
+        let early = r#"{"step":7,"window":{"loss":0.5,"correct":3,"samples":4},"epoch":{"loss":1.5,"correct":30,"samples":40}}"#;
+        let metadata: Metadata = serde_json::from_str(early).expect("as the first version wrote it");
+        assert_eq!((metadata.arrangement, metadata.position.step), (Arrangement::Rows, 7));
     }
 
     #[test]

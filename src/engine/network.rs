@@ -345,7 +345,7 @@ impl Network {
         let node = &self.nodes[layer];
         let prepared = prepared.filter(|prepared| node.is_prepared(prepared.rows));
         let prepared = prepared.map_or(&[][..], |prepared| &prepared.values[node.prepared.clone()]);
-        Context { parameters: &parameters[node.range.clone()], prepared, pass, layer, first_row }
+        Context { parameters: &parameters[node.range.clone()], prepared, pass, layer, first_row, pieces: 1 }
     }
 
     /// Whether a layer or one below it has parameters.

@@ -14,7 +14,9 @@
 //!
 //! A gradient `dy` that is needed for the whole batch afterwards (below an affine layer's `dW`) has a place of its own;
 //! the others take turns in two. How many shards there are depends on the batch size alone, so it is the same for any
-//! number of threads; it is one that two or four threads share evenly.
+//! number of threads; it is one that two threads share evenly. If there are more threads than shards, the layers that are
+//! worth it cut their rows further; and where the weights outweigh the batch by far, there is one shard, and threads share
+//! the columns of its weights.
 //!
 //! A shard of convolutions goes through its layers slice by slice, of so few rows that what one layer writes is in the
 //! cache still when the next one reads it; the two gradients that take turns need no more than a slice's room.
@@ -25,10 +27,12 @@ use super::aligned::LINE;
 use super::layer::{Backward, Memory};
 use super::network::Network;
 
-/// Most rows of a shard.
-const MAX_ROWS: usize = 32;
+/// Most rows of a shard: those of a fully connected layer share one reading of its weights.
+const MAX_ROWS: usize = 64;
+/// The same of a shard of convolutions.
+const MAX_FINE_ROWS: usize = 32;
 /// A batch is cut into a multiple of so many shards, if these are not too small.
-const EVEN: usize = 4;
+const EVEN: usize = 2;
 /// Least rows of a shard for that.
 const LEAST_ROWS: usize = 8;
 /// A batch of convolutions is cut into so many shards at least, if it has the rows.
@@ -41,9 +45,13 @@ const TILE: usize = 1 << 13;
 const FEWEST_TILES: usize = 8;
 const SMALLEST_TILE: usize = 1 << 10;
 
+/// A segment whose parameters are so many times the values of its widest level stays whole: then threads share the
+/// columns of its weights, and none reads or writes what another one does.
+const WEIGHTY: usize = 4;
+
 /// How many shards a batch is cut into; `fine` ones are of convolutions.
 fn shards_of(batch: usize, fine: bool) -> usize {
-    let least = batch.div_ceil(MAX_ROWS).max(if fine { FINE_SHARDS } else { 1 });
+    let least = if fine { batch.div_ceil(MAX_FINE_ROWS).max(FINE_SHARDS) } else { batch.div_ceil(MAX_ROWS) };
     least.next_multiple_of(EVEN).min(batch.div_ceil(if fine { 1 } else { LEAST_ROWS })).max(1)
 }
 
@@ -135,10 +143,13 @@ impl Layout {
     pub(super) fn new(network: &Network, segment: &Segment, batch: usize, input_gradient: bool) -> Option<Self> {
         let memories: Vec<Memory> = segment.layers.clone().map(|layer| network.layer(layer).memory()).collect();
         let fine = memories.iter().any(|memory| memory.partial > 0);
-        let shards = shards_of(batch, fine);
-        let rows = batch.div_ceil(shards);
         let levels = segment.layers.start..segment.layers.end + 1;
         let widths: Vec<usize> = levels.map(|level| network.width(level)).collect();
+        let widest = widths.iter().copied().max().unwrap_or(1).max(1);
+        let parameters: usize = segment.layers.clone().map(|layer| network.range(layer).len()).sum();
+        let whole = !fine && parameters / WEIGHTY >= widest.saturating_mul(batch);
+        let shards = if whole { 1 } else { shards_of(batch, fine) };
+        let rows = batch.div_ceil(shards);
         let mut len = 0usize;
         // Everything begins at a cache line.
         let mut place = |values: usize| {
@@ -146,7 +157,6 @@ impl Layout {
             len = len.checked_add(values)?.checked_next_multiple_of(LINE)?;
             Some(offset)
         };
-        let widest = widths.iter().copied().max().unwrap_or(1).max(1);
         let slice = if fine { (SLICE_VALUES / widest).clamp(1, rows) } else { rows };
         let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
@@ -425,7 +435,7 @@ mod tests {
     #[test]
     fn threads_share_a_batch_evenly() {
         let plain = [1, 8, 16, 32, 50, 96, 100, 128, 150, 512].map(|batch| shards_of(batch, false));
-        assert_eq!(plain, [1, 1, 2, 4, 4, 4, 4, 4, 8, 16]);
+        assert_eq!(plain, [1, 1, 2, 2, 2, 2, 2, 2, 4, 8]);
         let fine = [1, 10, 32, 100, 512, 600].map(|batch| shards_of(batch, true));
         assert_eq!(fine, [1, 8, 8, 8, 16, 20]);
     }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::aligned::Aligned;
 use super::batch::{Batch, Place};
-use super::layer::{Collective, Known, Pass};
+use super::layer::{Collective, Context, Known, Pass};
 use super::loss::{Loss, Score};
 use super::network::{Network, Prepared};
 use super::samples::Samples;
@@ -143,6 +143,11 @@ fn batch_of(shards: &Shards, rows: usize, layer: usize) -> Batch<'_> {
     Batch { rows, place }
 }
 
+/// In how many pieces the work on a shard may be cut, for all threads to have some.
+fn pieces_of(layout: &Layout, n: usize) -> usize {
+    rayon::current_num_threads() / layout.shards(n)
+}
+
 /// The layer below a segment that needs the whole batch.
 fn bridge_of<'a>(network: &'a Network, layout: &Layout) -> Option<&'a dyn Collective> {
     layout.segment.bridge.and_then(|layer| network.layer(layer).collective())
@@ -183,16 +188,24 @@ pub(super) struct Step<'a> {
 
 /// Where a batch's samples come from.
 pub(super) trait Gather: Sync {
-    /// Writes the inputs of these samples; `spare` has room for one.
-    fn inputs(&self, indices: &[u32], x: &mut [f32], spare: &mut [f32]);
+    /// Writes the inputs of these samples, perhaps in so many pieces side by side; `spare` has room for one sample.
+    fn inputs(&self, indices: &[u32], x: &mut [f32], spare: &mut [f32], pieces: usize);
 
     /// Writes their labels.
     fn labels(&self, indices: &[u32], labels: &mut [u16]);
 }
 
 impl Gather for Samples<'_> {
-    fn inputs(&self, indices: &[u32], x: &mut [f32], _spare: &mut [f32]) {
-        self.gather(indices, x);
+    fn inputs(&self, indices: &[u32], x: &mut [f32], _spare: &mut [f32], pieces: usize) {
+        /// Samples that are worth the way to another thread.
+        const LEAST: usize = 16;
+        let middle = indices.len() / 2;
+        if pieces < 2 || middle < LEAST {
+            return self.gather(indices, x);
+        }
+        let ((i0, i1), (x0, x1)) = (indices.split_at(middle), x.split_at_mut(middle * self.width()));
+        let (left, right) = (pieces / 2, pieces.div_ceil(2));
+        rayon::join(|| self.inputs(i0, x0, &mut [], left), || self.inputs(i1, x1, &mut [], right));
     }
 
     fn labels(&self, indices: &[u32], labels: &mut [u16]) {
@@ -241,7 +254,7 @@ impl Step<'_> {
             for slice in Slice::all(layout, n, i) {
                 let (x, spare) = layout.input(shard, &slice.rows);
                 match below {
-                    None => samples.inputs(&indices[slice.of_batch()], x, spare),
+                    None => samples.inputs(&indices[slice.of_batch()], x, spare, pieces_of(layout, n)),
                     Some(below) => self.enter(below, layout, whole, &slice, x),
                 }
                 self.forward_layers(layout, prepared, shard, &slice);
@@ -360,10 +373,16 @@ impl Step<'_> {
     /// Takes a slice through the layers of its segment.
     fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
         for (local, layer) in layout.segment.layers.clone().enumerate() {
-            let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
+            let at = self.context(layer, layout, prepared, slice);
             let (x, y, scratch) = layout.forward(shard, local, &slice.rows);
             self.network.layer(layer).forward(&at, scratch, x, y);
         }
+    }
+
+    /// What a layer works with on a slice: in pieces, if there are more threads than shards.
+    fn context<'a>(&'a self, layer: usize, layout: &Layout, prepared: Prepared<'a>, slice: &Slice) -> Context<'a> {
+        let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
+        Context { pieces: pieces_of(layout, slice.n), ..at }
     }
 
     /// From the gradient of the segment's output, for a slice, down to the lowest layer that needs it.
@@ -382,7 +401,7 @@ impl Step<'_> {
             if !layout.has_input_gradient() && !(lowest..index).any(learns) {
                 break;
             }
-            let at = self.network.context(index, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
+            let at = self.context(index, layout, prepared, slice);
             let (pass, scratch) = layout.backward(shard, local, &slice.rows);
             layer.backward(&at, scratch, pass);
         }

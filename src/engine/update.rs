@@ -12,6 +12,9 @@ use super::network::{Network, Tile};
 use super::optimizer::{MAX_SLOTS, Moment, Optimizer};
 use super::step::Workspace;
 
+/// Parameters of a large layer.
+const LARGE: usize = 1 << 16;
+
 /// How parameters are updated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Update<'a> {
@@ -66,15 +69,15 @@ impl Update<'_> {
         let tiles = self.network.tiles();
         match self.clip {
             Some(clip) if needs_norm => {
-                self.over_tiles(work, Work::Gradient, tiles, part.reborrow());
+                self.over_layers(work, Work::Gradient, part.reborrow());
                 // Tile by tile, in index order: what is a statistic has no gradient.
                 let trained = tiles.iter().filter(|tile| !matches!(tile.role, Role::Statistic { .. }));
                 let squares = trained.map(|tile| sum_of_squares(&part.gradient[tile.range.clone()])).sum();
-                self.over_tiles(work, Work::Update(moment, Some(clip.limit(squares))), tiles, part);
+                self.over_layers(work, Work::Update(moment, Some(clip.limit(squares))), part);
             }
             clip => {
                 let limit = clip.map(|clip| clip.limit(0.0));
-                self.over_tiles(work, Work::Both(moment, limit), tiles, part);
+                self.over_layers(work, Work::Both(moment, limit), part);
             }
         }
         work.gradient = gradient;
@@ -84,12 +87,27 @@ impl Update<'_> {
     pub(super) fn gradient(&self, work: &mut Workspace, parameters: &mut [f32]) -> Vec<f32> {
         let mut gradient = vec![0.0; parameters.len()];
         let part = Part { parameters, gradient: &mut gradient, slots: Default::default() };
-        self.over_tiles(work, Work::Gradient, self.network.tiles(), part);
+        self.over_layers(work, Work::Gradient, part);
         gradient
     }
 
+    /// Works on the tiles: large layers one after the other, so that the thread that has written some of a layer's
+    /// weights reads the same ones, as a rule, at the next step; smaller ones together.
+    fn over_layers(&self, work: &Workspace, what: Work, mut part: Part<'_>) {
+        let mut tiles = self.network.tiles();
+        while let Some(first) = tiles.first() {
+            let is_large = |layer: usize| self.network.range(layer).len() >= LARGE;
+            let goes_with = |tile: &Tile| tile.layer == first.layer || !(is_large(tile.layer) || is_large(first.layer));
+            let (some, others) = tiles.split_at(tiles.iter().take_while(|tile| goes_with(tile)).count());
+            let end = some.last().map_or(0, |last| last.range.end);
+            let (of_some, rest) = part.split_at(end - first.range.start);
+            self.over_tiles(work, what, some, of_some);
+            (tiles, part) = (others, rest);
+        }
+    }
+
     /// Cuts the tiles in halves of about equal size and works on both, down to single tiles.
-    fn over_tiles(&self, work: &Workspace, what: Work, tiles: &[Tile], mut part: Part<'_>) {
+    fn over_tiles(&self, work: &Workspace, what: Work, tiles: &[Tile], part: Part<'_>) {
         let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return };
         if tiles.len() == 1 {
             return self.tile(work, what, first, part);
@@ -145,17 +163,17 @@ impl Part<'_> {
         Part { parameters: self.parameters, gradient: self.gradient, slots }
     }
 
-    fn split_at(&mut self, at: usize) -> (Part<'_>, Part<'_>) {
-        let (p0, p1) = self.parameters.split_at_mut(at);
-        let (g0, g1) = self.gradient.split_at_mut(at.min(self.gradient.len()));
+    fn split_at(self, at: usize) -> (Self, Self) {
+        let middle = at.min(self.gradient.len());
+        let ((p0, p1), (g0, g1)) = (self.parameters.split_at_mut(at), self.gradient.split_at_mut(middle));
         // Slots that the optimizer does not use are empty.
-        let [a, b] = self.slots.each_mut().map(|slot| {
+        let [a, b] = self.slots.map(|slot| {
             let at = at.min(slot.len());
             slot.split_at_mut(at)
         });
         (
-            Part { parameters: p0, gradient: g0, slots: [a.0, b.0] },
-            Part { parameters: p1, gradient: g1, slots: [a.1, b.1] },
+            Self { parameters: p0, gradient: g0, slots: [a.0, b.0] },
+            Self { parameters: p1, gradient: g1, slots: [a.1, b.1] },
         )
     }
 }

@@ -221,11 +221,12 @@ impl Models {
             let network = Network::build(&input.input, &source.spec.network).map_err(|e| unusable(&e))?;
             let parameters = match (&source.weights, bytes) {
                 (Weights::Checkpoint { bytes, .. }, _) => {
-                    let parameters = Checkpoint::decode(bytes).map_err(|e| unusable(&e))?.parameters;
-                    if parameters.len() != network.parameter_count() {
+                    let checkpoint = Checkpoint::decode(bytes).map_err(|e| unusable(&e))?;
+                    if checkpoint.parameters.len() != network.parameter_count() {
                         return Err(unusable(&"the checkpoint belongs to another network"));
                     }
-                    parameters
+                    // What it remembers besides is not needed, and may be of another number.
+                    Checkpoint { slots: vec![], best: None, ..checkpoint }.arranged_for(&network).parameters
                 }
                 (Weights::Final { .. }, Some(bytes)) => decode_weights(&bytes, &network).map_err(|e| unusable(&e))?,
                 (Weights::Final { .. }, None) => {

@@ -13,6 +13,8 @@ pub mod sparse;
 mod strip;
 mod transpose;
 
+use ndarray::{ArrayViewMut2, Axis as AxisOf, ShapeBuilder};
+
 use super::processor::Path;
 use kernel::{Kind, Product};
 pub use transpose::transpose;
@@ -46,6 +48,34 @@ impl<'a> View<'a> {
             col_stride: self.row_stride,
             data: self.data,
         }
+    }
+}
+
+/// Where a product goes: `rows × cols` values over a slice, row by row.
+#[derive(Debug)]
+pub struct ViewMut<'a>(ArrayViewMut2<'a, f32>);
+
+impl<'a> ViewMut<'a> {
+    /// `data` as rows of `row_stride` values, of which the first `cols` are written to.
+    ///
+    /// # Panics
+    /// If `data` is too short.
+    pub fn rows(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        let len = data.len();
+        let view = match rows.min(cols) {
+            0 => ArrayViewMut2::from_shape((rows, cols), &mut data[..0]),
+            _ => ArrayViewMut2::from_shape((rows, cols).strides((row_stride, 1)), data),
+        };
+        Self(view.unwrap_or_else(|_| panic!("a {rows}×{cols} product into {len} values")))
+    }
+
+    /// The columns before `column`, and those from there on.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn split_at_column(self, column: usize) -> (Self, Self) {
+        let (left, right) = self.0.split_at(AxisOf(1), column);
+        (Self(left), Self(right))
     }
 }
 
@@ -124,12 +154,12 @@ pub enum Into {
     Add,
 }
 
-/// `C = A·B` or `C += A·B`, with `c` as rows of `b`'s columns, `c_stride` apart.
+/// `C = A·B` or `C += A·B`.
 ///
 /// # Panics
 /// If the sizes do not match, or both are transposes: Aᵀ·Bᵀ = (B·A)ᵀ, which no layer needs.
-pub fn matmul(into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'_>) {
-    multiply(Path::chosen(), into, c, c_stride, a, b);
+pub fn matmul(into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
+    multiply(Path::chosen(), into, c, a, b);
 }
 
 /// `C = A·B` or `C += A·B` for a grid A and a B that lies row by row; `c` as rows of `b`'s columns, one after the other.
@@ -140,39 +170,40 @@ pub fn matmul(into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'
 /// If the sizes do not match, or a grid reaches beyond its data.
 pub fn grid_matmul<'b>(into: Into, c: &mut [f32], a: Grid<'_>, b: impl std::convert::Into<Grid<'b>>) {
     let b = b.into();
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, (c, b.columns.count), (&a, &b), None);
+    let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
+    let c = ViewMut::rows(c, rows, columns, columns);
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b), None);
 }
 
-/// `C = A·B + bias`, with the bias added to every row; A and C as in [`grid_matmul`], and B lies row by row.
+/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], and B lies row by row.
 ///
 /// # Panics
 /// As [`grid_matmul`], and if the bias is not as long as a row of C.
-pub fn biased_matmul<'a>(c: &mut [f32], a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
-    let c = (c, b.cols);
+pub fn biased_matmul<'a>(c: ViewMut<'_>, a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
     multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias));
 }
 
-fn multiply(path: Path, into: Into, c: &mut [f32], c_stride: usize, a: View<'_>, b: View<'_>) {
+fn multiply(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
     let kind = match (b.col_stride, a.col_stride) {
         (1, _) => Kind::Broadcast,
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, (c, c_stride), (&a.into(), &b.into()), None);
+    multiply_grid(path, kind, into, c, (&a.into(), &b.into()), None);
 }
 
 fn multiply_grid(
     path: Path,
     kind: Kind,
     into: Into,
-    (c, c_row): (&mut [f32], usize),
+    ViewMut(mut c): ViewMut<'_>,
     (a, b): (&Grid<'_>, &Grid<'_>),
     bias: Option<&[f32]>,
 ) {
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
     assert!(a.is_sound() && b.is_sound(), "a grid reaches beyond its data");
-    assert!(fits(c.len(), rows, columns, c_row), "a {rows}×{columns} product into {} values", c.len());
+    assert_eq!(c.dim(), (rows, columns), "the sizes of the product");
     let begins_with = |bias: &[f32]| bias.len() == columns && kind == Kind::Broadcast && into == Into::Replace;
     assert!(bias.is_none_or(begins_with), "a bias for every column, in the place of what was there");
     let (b_row, b_column) = match kind {
@@ -195,7 +226,8 @@ fn multiply_grid(
         b_row,
         b_run,
         c: c.as_mut_ptr(),
-        c_row,
+        // Of one row, the distance to the next is any.
+        c_row: c.strides()[0].unsigned_abs(),
         m: a.rows.count,
         k: a.columns.count,
         n: columns,
@@ -205,8 +237,9 @@ fn multiply_grid(
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         done: 0,
     };
-    // SAFETY: `Grid::is_sound` and `fits` have checked that every element of A, B and C lies in its slice; `c` is
-    // borrowed mutably, so it overlaps neither A nor B; the broadcast kernel is chosen only where B's columns are
+    // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and C is a view of as
+    // many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it
+    // overlaps neither A nor B; the broadcast kernel is chosen only where B's columns are
     // contiguous, the dot kernel only for a plain matrix A with contiguous columns; `Path` only gives out what the
     // processor has.
     unsafe { kernel::run(path, kind, &product) }
@@ -249,7 +282,7 @@ mod tests {
                 let mut c = vec![2.0f32; m * stride];
                 let into = if add { Into::Add } else { Into::Replace };
                 let (va, vb) = (if ta { va.transposed() } else { va }, if tb { vb.transposed() } else { vb });
-                multiply(path, into, &mut c, stride, va, vb);
+                multiply(path, into, ViewMut::rows(&mut c, m, n, stride), va, vb);
                 for i in 0..m {
                     for j in 0..n {
                         let expected = truth[[i, j]] + if add { 2.0 } else { 0.0 };
@@ -287,7 +320,8 @@ mod tests {
                 let mut c = vec![2.0f32; groups * rows * n];
                 let into = if add { Into::Add } else { Into::Replace };
                 let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
-                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), (&a, &Grid::from(view(&b))), bias.as_deref());
+                let into_c = ViewMut::rows(&mut c, groups * rows, n, n);
+                multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &Grid::from(view(&b))), bias.as_deref());
                 for (value, truth) in c.iter().zip(&truth) {
                     let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                     let error = (f64::from(*value) - truth - start).abs();
@@ -306,7 +340,7 @@ mod tests {
                 let into = if add { Into::Add } else { Into::Replace };
                 let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
                 let views = (&Grid::from(view(&a)), &Grid::from(view(&b)));
-                multiply_grid(path, Kind::Broadcast, into, (&mut c, n), views, bias.as_deref());
+                multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref());
                 let start = if add || bias.is_some() { 2.0 } else { 0.0 };
                 for (value, truth) in c.iter().zip(&truth) {
                     prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
@@ -329,12 +363,12 @@ mod tests {
             for path in Path::available() {
                 let (mut whole, mut steps) = (vec![2.0; m * n], vec![2.0; m * n]);
                 let begin = if add { Into::Add } else { Into::Replace };
-                multiply_grid(path, Kind::Broadcast, begin, (&mut whole, n), (&a, &b), None);
+                multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b), None);
                 for shard in 0..shards {
                     let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
                     let into = if shard == 0 { begin } else { Into::Add };
                     let (x, y) = (View::rows(x, k, m, m).transposed(), View::rows(y, k, n, n));
-                    multiply(path, into, &mut steps, n, x, y);
+                    multiply(path, into, ViewMut::rows(&mut steps, m, n, n), x, y);
                 }
                 // A single row takes quads, whose lanes are added up once in the whole and once a step.
                 prop_assert!(m == 1 || whole == steps, "{path:?}");
@@ -354,10 +388,11 @@ mod tests {
             let data = a.as_slice().expect("standard layout");
             for path in Path::available() {
                 let (mut whole, mut pieces) = (vec![0.0; m * n], vec![0.0; m * n]);
-                multiply(path, Into::Replace, &mut whole, n, View::rows(data, m, k, k), vb);
+                multiply(path, Into::Replace, ViewMut::rows(&mut whole, m, n, n), View::rows(data, m, k, k), vb);
                 let (first, second) = pieces.split_at_mut(cut * n);
-                multiply(path, Into::Replace, first, n, View::rows(&data[..cut * k], cut, k, k), vb);
-                multiply(path, Into::Replace, second, n, View::rows(&data[cut * k..], m - cut, k, k), vb);
+                multiply(path, Into::Replace, ViewMut::rows(first, cut, n, n), View::rows(&data[..cut * k], cut, k, k), vb);
+                let second = ViewMut::rows(second, m - cut, n, n);
+                multiply(path, Into::Replace, second, View::rows(&data[cut * k..], m - cut, k, k), vb);
                 prop_assert_eq!(whole, pieces);
             }
         }
@@ -371,10 +406,10 @@ mod tests {
             let rows = |first: usize, count: usize| View::rows(&data[first.min(data.len())..], k, count, m).transposed();
             for path in Path::available() {
                 let (mut whole, mut pieces) = (vec![0.0; m * n], vec![0.0; m * n]);
-                multiply(path, Into::Replace, &mut whole, n, rows(0, m), view(&b));
+                multiply(path, Into::Replace, ViewMut::rows(&mut whole, m, n, n), rows(0, m), view(&b));
                 let (first, second) = pieces.split_at_mut(cut * n);
-                multiply(path, Into::Replace, first, n, rows(0, cut), view(&b));
-                multiply(path, Into::Replace, second, n, rows(cut, m - cut), view(&b));
+                multiply(path, Into::Replace, ViewMut::rows(first, cut, n, n), rows(0, cut), view(&b));
+                multiply(path, Into::Replace, ViewMut::rows(second, m - cut, n, n), rows(cut, m - cut), view(&b));
                 prop_assert_eq!(whole, pieces);
             }
         }

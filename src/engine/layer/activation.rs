@@ -43,6 +43,37 @@ impl<A: Activation> Elementwise<A> {
     pub(super) fn boxed(formula: &A, form: &Form) -> Box<dyn Layer> {
         Box::new(Self { form: form.clone(), formula: formula.clone() })
     }
+
+    /// `y = f(x)`, in so many pieces side by side where it pays.
+    fn values(&self, pieces: usize, x: &[f32], y: &mut [f32]) {
+        if pieces < 2 || x.len() < 2 * LEAST {
+            return wide(Values { formula: &self.formula, x, y });
+        }
+        let ((x0, x1), (y0, y1)) = (x.split_at(x.len() / 2), y.split_at_mut(x.len() / 2));
+        rayon::join(|| self.values(pieces / 2, x0, y0), || self.values(pieces.div_ceil(2), x1, y1));
+    }
+
+    /// `dx = dy · f′(x)`, likewise.
+    fn slopes(&self, pieces: usize, pass: Backward<'_>) {
+        if pieces < 2 || pass.x.len() < 2 * LEAST {
+            return wide(Slopes { formula: &self.formula, pass });
+        }
+        let [left, right] = pass.halves();
+        rayon::join(|| self.slopes(pieces / 2, left), || self.slopes(pieces.div_ceil(2), right));
+    }
+}
+
+/// Values that are worth the way to another thread.
+const LEAST: usize = 1 << 13;
+
+impl Backward<'_> {
+    /// Both halves, where no value has to do with another.
+    fn halves(self) -> [Self; 2] {
+        let middle = self.x.len() / 2;
+        let ((x0, x1), (y0, y1)) = (self.x.split_at(middle), self.y.split_at(middle));
+        let ((dy0, dy1), (dx0, dx1)) = (self.dy.split_at(middle), self.dx.split_at_mut(middle));
+        [Self { x: x0, y: y0, dy: dy0, dx: dx0 }, Self { x: x1, y: y1, dy: dy1, dx: dx1 }]
+    }
 }
 
 /// `y = f(x)`.
@@ -88,12 +119,12 @@ impl<A: Activation> Layer for Elementwise<A> {
         self.form.shape().len()
     }
 
-    fn forward(&self, _at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
-        wide(Values { formula: &self.formula, x, y });
+    fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
+        self.values(at.pieces, x, y);
     }
 
-    fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
-        wide(Slopes { formula: &self.formula, pass });
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], pass: Backward<'_>) {
+        self.slopes(at.pieces, pass);
     }
 
     fn reference(&self, _at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {

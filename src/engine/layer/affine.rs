@@ -7,13 +7,15 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::panels::{Panel, Panels, over_panels};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul, matmul, transpose};
+use crate::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul, matmul, transpose};
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
 use crate::engine::segment::tiles_of_rows;
@@ -63,6 +65,9 @@ impl LayerKind for Affine {
 struct AffineLayer {
     inputs: usize,
     units: usize,
+    /// How `W` lies, and `Wᵀ` where it is prepared.
+    panels: Panels,
+    transposed: Panels,
     output: Form,
     parameters: [Parameter; 2],
 }
@@ -70,9 +75,13 @@ struct AffineLayer {
 impl AffineLayer {
     fn new(inputs: usize, units: usize, storage: Storage, init: Option<Init>) -> Self {
         let weight = Role::Weight { fan_in: inputs, fan_out: units };
+        let panels = Panels::of(inputs, units);
+        let storage = Storage::Panels(panels, Box::new(storage));
         Self {
             inputs,
             units,
+            panels,
+            transposed: Panels::of(units, inputs),
             output: Form::planar(Shape::new(&[units])),
             parameters: [
                 Parameter { storage, init, ..Parameter::of("W", Shape::new(&[inputs, units]), weight) },
@@ -107,28 +116,46 @@ impl Layer for AffineLayer {
         true
     }
 
-    /// `Wᵀ` `[O, I]`: row by row it makes a faster product than by its columns.
+    /// `Wᵀ` `[O, I]`, in panels too: row by row it makes a faster product than by its columns.
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
-        transpose(&parameters[..self.weights()], self.units, prepared);
+        let size = self.units * self.transposed.width();
+        let panels = prepared.par_chunks_mut(size).enumerate().with_min_len(WORTH_A_TASK.div_ceil(size));
+        panels.for_each(|(index, prepared)| {
+            let to = self.transposed.panel(index);
+            for from in self.panels.iter() {
+                // Some rows of the one panel become some rows of the other, all of each contiguous.
+                let first = from.values.start + to.columns.start * from.width();
+                let rows = &parameters[first..first + to.width() * from.width()];
+                let turned = &mut prepared[from.columns.start * to.width()..from.columns.end * to.width()];
+                transpose(rows, from.width(), turned);
+            }
+        });
     }
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
-        let n = x.len() / self.inputs;
         let (w, b) = at.parameters.split_at(self.weights());
-        let x = View::rows(x, n, self.inputs, self.inputs); // [N, I]
-        let w = View::rows(w, self.inputs, self.units, self.units); // [I, O]
-        biased_matmul(y, x, w, b);
+        over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, panel, y| {
+            let w = View::rows(&w[panel.values.clone()], self.inputs, panel.width(), panel.width()); // [I, part of O]
+            biased_matmul(y, x, w, &b[panel.columns]);
+        });
     }
 
     fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
-        let n = dy.len() / self.units;
-        let dy = View::rows(dy, n, self.units, self.units); // [N, O]
-        let transposed = if at.prepared.is_empty() {
-            View::rows(at.parameters, self.inputs, self.units, self.units).transposed()
-        } else {
-            View::rows(at.prepared, self.units, self.inputs, self.inputs)
-        }; // [O, I]
-        matmul(Into::Replace, dx, self.inputs, dy, transposed);
+        if at.prepared.is_empty() {
+            let n = dy.len() / self.units;
+            for panel in self.panels.iter() {
+                let dy = View::rows(&dy[panel.columns.start..], n, panel.width(), self.units); // [N, part of O]
+                let w = View::rows(&at.parameters[panel.values.clone()], self.inputs, panel.width(), panel.width());
+                let into = if panel.columns.start == 0 { Into::Replace } else { Into::Add };
+                matmul(into, ViewMut::rows(dx, n, self.inputs, self.inputs), dy, w.transposed());
+            }
+            return;
+        }
+        over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, panel, dx| {
+            // [O, part of I]
+            let w = View::rows(&at.prepared[panel.values.clone()], self.units, panel.width(), panel.width());
+            matmul(Into::Replace, dx, dy, w);
+        });
     }
 
     fn gradient(&self, range: Range<usize>, batch: Batch<'_>, gradient: &mut [f32]) {
@@ -139,32 +166,49 @@ impl Layer for AffineLayer {
             }
             return;
         }
-        let (first, rows) = (range.start / self.units, range.len() / self.units);
-        let columns = Axis::new(self.units, 1);
+        let panel = self.panels.holding(range.start);
+        let (first, rows) = ((range.start - panel.values.start) / panel.width(), range.len() / panel.width());
         for (i, stack) in batch.stacks().enumerate() {
-            let (x, dy) = (Axis::new(stack.rows, self.inputs), Axis::new(stack.rows, self.units));
-            let of_inputs = Axis::new(rows, 1);
             // [rows of I, N]
-            let x =
-                Grid { data: &stack.x[first..], groups: Axis::ONE, rows: of_inputs, runs: stack.shards, columns: x };
-            let dy = Grid { data: stack.dy, groups: stack.shards, rows: dy, runs: Axis::ONE, columns }; // [N, O]
+            let x = Grid {
+                data: &stack.x[first..],
+                groups: Axis::ONE,
+                rows: Axis::new(rows, 1),
+                runs: stack.shards,
+                columns: Axis::new(stack.rows, self.inputs),
+            };
+            // [N, part of O]
+            let dy = Grid {
+                data: &stack.dy[panel.columns.start..],
+                groups: stack.shards,
+                rows: Axis::new(stack.rows, self.units),
+                runs: Axis::ONE,
+                columns: Axis::new(panel.width(), 1),
+            };
             grid_matmul(if i == 0 { Into::Replace } else { Into::Add }, gradient, x, dy);
         }
     }
 
-    /// Blocks of whole rows of `W`, then `b`.
+    /// Blocks of whole rows of `W`'s panels, then `b`.
     fn gradient_tiles(&self) -> Vec<Range<usize>> {
-        let mut tiles = tiles_of_rows(self.inputs, self.units);
+        let of_panel = |panel: Panel| {
+            let tiles = tiles_of_rows(self.inputs, panel.width());
+            tiles.into_iter().map(move |tile| panel.values.start + tile.start..panel.values.start + tile.end)
+        };
+        let mut tiles: Vec<_> = self.panels.iter().flat_map(of_panel).collect();
         tiles.push(self.weights()..self.weights() + self.units);
         tiles
     }
 
     fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
         let (w, b) = at.parameters.split_at(self.weights());
-        let w = ArrayView2::from_shape((self.inputs, self.units), w).expect("the network gives W its size");
-        x.dot(&w) + ArrayView1::from(b)
+        let w = Array2::from_shape_vec((self.inputs, self.units), self.panels.to_rows(w));
+        x.dot(&w.expect("the network gives W its size")) + ArrayView1::from(b)
     }
 }
+
+/// Weights whose transposing is worth the way to another thread.
+const WORTH_A_TASK: usize = 1 << 14;
 
 #[cfg(test)]
 mod tests {
@@ -180,7 +224,8 @@ mod tests {
         let parameters = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5];
         let x = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0];
         let mut y = [0.0; 4];
-        let at = Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0 };
+        let at =
+            Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
         layer.forward(&at, &mut [], &x, &mut y);
         assert_eq!(y, [11.5, 13.5, 8.5, 9.5]);
     }
@@ -192,6 +237,16 @@ mod tests {
             let network = [LayerSpec::Affine(Affine::of(units))];
             assert_forward_agrees(&network, &Shape::new(&[inputs]), n, seed);
             assert_gradients_agree(&network, &Shape::new(&[inputs]), n, seed);
+        }
+    }
+
+    /// Weights in several panels, both ways, with and without `Wᵀ` prepared.
+    #[test]
+    fn wide_layers_agree_with_finite_differences() {
+        for (inputs, units, n) in [(2, 130, 2), (130, 3, 20), (129, 200, 17)] {
+            let network = [LayerSpec::Affine(Affine::of(inputs)), LayerSpec::Affine(Affine::of(units))];
+            assert_forward_agrees(&network, &Shape::new(&[2]), n, 1);
+            assert_gradients_agree(&network, &Shape::new(&[2]), n, 1);
         }
     }
 

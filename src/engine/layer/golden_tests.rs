@@ -15,7 +15,8 @@ use crate::engine::shape::Shape;
 use crate::engine::step::{Step as Pass1, Workspace};
 use crate::engine::update::{Place, Update};
 
-const AT: Context<'static> = Context { parameters: &[], prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0 };
+const AT: Context<'static> =
+    Context { parameters: &[], prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
 
 #[derive(Deserialize)]
 struct Curve {

@@ -28,6 +28,7 @@ pub mod global_avg_pool;
 pub mod identity;
 pub mod leaky_relu;
 pub mod max_pool2d;
+mod panels;
 mod parameter;
 pub mod relu;
 pub(super) mod reorder;
@@ -39,6 +40,7 @@ pub mod step;
 pub mod tanh;
 pub mod window;
 
+pub use panels::Panels;
 pub use parameter::{Parameter, Role, Storage};
 
 impl LayerSpec {
@@ -198,6 +200,8 @@ pub struct Context<'a> {
     pub layer: usize,
     /// The first row's index in its batch.
     pub first_row: usize,
+    /// In how many pieces the rows may be gone through, side by side, for all threads to have work.
+    pub pieces: usize,
 }
 
 /// Whether a pass trains, and what its random draws depend on.

@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView, IxDyn};
 
+use super::panels::Panels;
 use crate::engine::form::Form;
 use crate::engine::init::Init;
 use crate::engine::shape::Shape;
@@ -68,6 +69,8 @@ pub enum Storage {
         /// Which of them lies outermost in the flat buffer, which next, and so on.
         order: Vec<usize>,
     },
+    /// A matrix in panels, whose rows lie so.
+    Panels(Panels, Box<Self>),
 }
 
 impl Storage {
@@ -86,6 +89,7 @@ impl Storage {
     pub fn to_file(&self, stored: &[f32]) -> Vec<f32> {
         match self {
             Self::Plain => stored.to_vec(),
+            Self::Panels(panels, rows) => rows.to_file(&panels.to_rows(stored)),
             Self::Permuted { axes, order } => {
                 let lying: Vec<_> = order.iter().map(|axis| axes[*axis]).collect();
                 let mut back = vec![0; order.len()];
@@ -104,6 +108,7 @@ impl Storage {
     pub fn from_file(&self, values: &[f32]) -> Vec<f32> {
         match self {
             Self::Plain => values.to_vec(),
+            Self::Panels(panels, rows) => panels.from_rows(&rows.from_file(values)),
             Self::Permuted { axes, order } => permuted(values, axes, order),
         }
     }

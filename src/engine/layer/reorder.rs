@@ -72,7 +72,14 @@ mod tests {
     #[test]
     fn there_and_back_is_the_same() {
         let x: Vec<f32> = (0..24u8).map(f32::from).collect();
-        let at = Context { parameters: &[], prepared: &[], pass: super::super::Pass::Infer, layer: 0, first_row: 0 };
+        let at = Context {
+            parameters: &[],
+            prepared: &[],
+            pass: super::super::Pass::Infer,
+            layer: 0,
+            first_row: 0,
+            pieces: 1,
+        };
         let there = Reorder::interleave([2, 3, 2]);
         let (mut y, mut back) = (vec![0.0; 24], vec![0.0; 24]);
         there.forward(&at, &mut [], &x, &mut y);

@@ -15,7 +15,7 @@ pub(super) struct Augmented<'a> {
 }
 
 impl Gather for Augmented<'_> {
-    fn inputs(&self, indices: &[u32], x: &mut [f32], spare: &mut [f32]) {
+    fn inputs(&self, indices: &[u32], x: &mut [f32], spare: &mut [f32], _pieces: usize) {
         let width = self.samples.width();
         let plain = &mut spare[..width];
         for (x, &index) in x.chunks_exact_mut(width).zip(indices) {

@@ -5,10 +5,10 @@ use super::super::loss::softmax_cross_entropy::SoftmaxCrossEntropy;
 use super::super::optimizer::{adam::Adam, momentum::Momentum, sgd::Sgd};
 use super::super::samples::Inputs;
 use super::super::shape::Shape;
-use super::early_stopping::Monitor;
+use super::early_stopping::{Best, Monitor};
 use super::pace::total_steps;
 use super::*;
-use crate::engine::checkpoint::Checkpoint;
+use crate::engine::checkpoint::{Arrangement, Checkpoint};
 use crate::engine::init::He;
 use crate::engine::network::Network;
 use crate::engine::rng::{Purpose, Rng};
@@ -68,6 +68,18 @@ fn convolutional() -> Network {
     ]);
     let specs: Vec<LayerSpec> = serde_json::from_value(with_init(specs)).expect("layers");
     Network::build(&Shape::new(&[1, 3, 4]), &specs).expect("a sound network")
+}
+
+/// Weights so many that a batch stays whole, and threads share their columns.
+fn wide() -> Network {
+    let specs = [
+        LayerSpec::Affine(Affine::of(320)),
+        LayerSpec::Relu(Relu {}),
+        LayerSpec::Affine(Affine::of(330)),
+        LayerSpec::Tanh(Tanh {}),
+        LayerSpec::Affine(Affine::of(3)),
+    ];
+    Network::build(&Shape::new(&[12]), &specs).expect("a sound network")
 }
 
 /// What the checks of a job spec fill in.
@@ -217,6 +229,53 @@ fn every_layer_is_the_same_for_any_number_of_threads() {
         });
         assert!(results[1..].iter().all(|other| *other == results[0]), "{}", entry.name);
     }
+}
+
+#[test]
+fn wide_layers_are_the_same_for_any_number_of_threads() {
+    let (train, test, network) = (Clouds::new(150, 0), Clouds::new(30, 1), wide());
+    for batch_size in [70, 7] {
+        let [_, _, adam] = optimizers();
+        let settings = Settings { length: Length::Epochs(1), batch_size, ..settings(adam) };
+        let data = Data { train: train.samples(), test: test.samples() };
+        let results = [1, 2, 3, 7].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let mut trainer = Trainer::new(&network, &settings, data);
+            assert_eq!(pool.install(|| trainer.run(&mut Script::default())), Outcome::Completed);
+            bits(trainer.parameters())
+        });
+        assert!(results[1..].iter().all(|other| *other == results[0]), "{batch_size}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_an_early_version_goes_on() {
+    let (train, network) = (Clouds::new(150, 0), wide());
+    let [_, _, adam] = optimizers();
+    let settings = Settings { length: Length::Epochs(1), ..settings(adam) };
+    let data = Data { train: train.samples(), test: train.samples() };
+    let mut trainer = Trainer::new(&network, &settings, data);
+    assert_eq!(trainer.run(&mut Script { stop_at: vec![1], ..Script::default() }), Outcome::Stopped);
+    // As it was written then: every matrix row by row.
+    let mut early = trainer.checkpoint();
+    early.best = Some(Best { value: 0.5, epoch: 1, parameters: early.parameters.clone() });
+    let panelled = early.clone();
+    let best = early.best.as_mut().map(|best| &mut best.parameters);
+    for values in [&mut early.parameters].into_iter().chain(&mut early.slots).chain(best) {
+        for tensor in network.tensors() {
+            let in_rows = tensor.storage.to_file(&values[tensor.range.clone()]);
+            values[tensor.range.clone()].copy_from_slice(&in_rows);
+        }
+    }
+    early.arrangement = Arrangement::Rows;
+    assert_ne!(early.parameters, panelled.parameters);
+    assert_eq!(early.clone().arranged_for(&network), panelled);
+    let bytes = early.encode();
+    let mut resumed =
+        Trainer::resume(&network, &settings, data, Checkpoint::decode(&bytes).expect("our own bytes")).expect("ours");
+    assert_eq!(resumed.run(&mut Script::default()), Outcome::Completed);
+    trainer.run(&mut Script::default());
+    assert_eq!(bits(resumed.parameters()), bits(trainer.parameters()));
 }
 
 #[test]

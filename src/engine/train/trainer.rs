@@ -10,7 +10,7 @@ use super::pace::{Pace, split, total_steps};
 use super::{Command, Data, Observer, Outcome, Settings, TrainEvent};
 use crate::engine::aligned::Aligned;
 use crate::engine::augment::ImageShape;
-use crate::engine::checkpoint::{Checkpoint, Position, all_finite};
+use crate::engine::checkpoint::{Arrangement, Checkpoint, Position, all_finite};
 use crate::engine::diagnostics;
 use crate::engine::infer::{Rows, Sizes};
 use crate::engine::layer::Pass;
@@ -62,7 +62,7 @@ impl State {
             taken.copy_from_slice(&values);
             taken
         };
-        let Checkpoint { position, parameters, slots, best } = checkpoint;
+        let Checkpoint { position, parameters, slots, best, .. } = checkpoint;
         let slots = slots.into_iter().map(taken_up).collect();
         Self { position, parameters: taken_up(parameters), slots, best }
     }
@@ -71,6 +71,7 @@ impl State {
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             position: self.position,
+            arrangement: Arrangement::Panels,
             parameters: self.parameters.to_vec(),
             slots: self.slots.iter().map(|slot| slot.to_vec()).collect(),
             best: self.best.clone(),
@@ -103,7 +104,9 @@ impl<'a> Trainer<'a> {
     pub fn with_parameters(network: &'a Network, settings: &'a Settings, data: Data<'a>, parameters: Vec<f32>) -> Self {
         assert_eq!(parameters.len(), network.parameter_count(), "parameters of another network");
         let slots = vec![vec![0.0; network.parameter_count()]; settings.optimizer.rule().slots()];
-        Self::at(network, settings, data, Checkpoint { position: Position::default(), parameters, slots, best: None })
+        let (position, arrangement) = (Position::default(), Arrangement::Panels);
+        let checkpoint = Checkpoint { position, arrangement, parameters, slots, best: None };
+        Self::at(network, settings, data, checkpoint)
     }
 
     /// A training that goes on from a checkpoint.
@@ -130,7 +133,7 @@ impl<'a> Trainer<'a> {
         if checkpoint.position.step > total_steps(settings, data.train.len()) {
             return Err(Mismatch("it is past the last step"));
         }
-        Ok(Self::at(network, settings, data, checkpoint))
+        Ok(Self::at(network, settings, data, checkpoint.arranged_for(network)))
     }
 
     fn at(network: &'a Network, settings: &'a Settings, data: Data<'a>, state: Checkpoint) -> Self {

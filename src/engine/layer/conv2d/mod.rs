@@ -30,7 +30,7 @@ use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, 
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, View, biased_matmul, grid_matmul};
+use crate::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
@@ -254,6 +254,7 @@ impl Layer for Conv2dLayer {
         let w = View::rows(w, self.weights / self.filters, self.filters, self.filters);
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+            let y = ViewMut::rows(y, outputs / self.filters, self.filters, self.filters);
             biased_matmul(y, self.windows(self.padded(x, scratch)), w, b);
         }
     }
