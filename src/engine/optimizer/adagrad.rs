@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, learning_rate};
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, felt, learning_rate};
 use crate::engine::describe::Entry;
 use crate::engine::processor::wide;
 
@@ -40,6 +40,7 @@ impl Optimizer for Adagrad {
         let [squares, _] = slots;
         wide(|| {
             for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
+                let g = felt(g);
                 *h += g * g;
                 *w -= rate * g / (h.sqrt() + epsilon);
             }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, learning_rate};
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, felt, learning_rate, settled};
 use crate::engine::describe::Entry;
 use crate::engine::processor::wide;
 
@@ -87,8 +87,9 @@ impl Step {
         let [mean, square] = slots;
         wide(|| {
             for (((w, m), v), &g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
-                *m = beta[0] * *m + rest[0] * g;
-                *v = beta[1] * *v + rest[1] * (g * g);
+                let g = felt(g);
+                *m = settled(beta[0] * *m + rest[0] * g);
+                *v = settled(beta[1] * *v + rest[1] * (g * g));
                 *w = keep * *w - rate * *m / (v.sqrt() * root_scale + epsilon);
             }
         });

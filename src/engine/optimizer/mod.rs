@@ -20,6 +20,25 @@ pub mod sgd;
 /// The most buffers that any optimizer keeps beside the parameters.
 pub const MAX_SLOTS: usize = 2;
 
+/// What a running mean, a running mean square or a velocity comes to; 0 where it is too small to move a weight.
+///
+/// What is fed with zeros from some step on, as at a ReLU that has died, decays for ever: after some hundred steps its
+/// numbers are denormal (IEEE 754 §3.4), and many processors calculate a hundred times slower with those.
+#[inline(always)]
+fn settled(value: f32) -> f32 {
+    /// 2⁻¹⁰⁵: times a learning rate it is far from denormal still.
+    const TINY: f32 = f32::from_bits((127 - 105) << 23);
+    if value.abs() < TINY { 0.0 } else { value }
+}
+
+/// A gradient, 0 where its square would be [as small](settled).
+#[inline(always)]
+fn felt(gradient: f32) -> f32 {
+    /// 2⁻⁵³.
+    const TINY: f32 = f32::from_bits((127 - 53) << 23);
+    if gradient.abs() < TINY { 0.0 } else { gradient }
+}
+
 /// An update rule.
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// How many buffers of the parameters' size it keeps, at most [`MAX_SLOTS`].
@@ -109,3 +128,29 @@ registry! {
 
 #[cfg(test)]
 mod golden_tests;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decays_ends_at_zero_and_is_never_denormal() {
+        for entry in entries() {
+            let optimizer: OptimizerSpec = crate::engine::describe::example(entry);
+            let (mut w, mut a, mut b) = ([0.5f32; 6], [0.0f32; 6], [0.0f32; 6]);
+            for update in 1..=3000u64 {
+                let gradient = if update == 1 { [1.0, 1e-3, 1e-10, -1.2e-16, 1e-22, 1e-40] } else { [0.0; 6] };
+                let moment = Moment { update, learning_rate: 0.001, decays: true };
+                optimizer.rule().update(moment, &mut w, &gradient, [&mut a, &mut b]);
+                let denormal = a.iter().chain(&b).chain(&w).find(|value| value.is_subnormal());
+                assert_eq!(denormal, None, "{} after {update} updates", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_so() {
+        assert!(settled(f32::NAN).is_nan() && felt(f32::NAN).is_nan());
+        assert_eq!([settled(-1e-30), settled(1e-33), felt(1e-15), felt(-1e-17)], [-1e-30, 0.0, 1e-15, 0.0]);
+    }
+}

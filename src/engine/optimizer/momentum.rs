@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate};
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, factor, learning_rate, settled};
 use crate::engine::describe::Entry;
 use crate::engine::processor::wide;
 
@@ -40,7 +40,7 @@ impl Optimizer for Momentum {
         let [velocity, _] = slots;
         wide(|| {
             for ((w, v), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
-                *v = keep * *v - rate * g;
+                *v = settled(keep * *v - rate * g);
                 *w += *v;
             }
         });

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, learning_rate};
+use super::{MAX_SLOTS, Moment, Optimizer, OptimizerKind, epsilon, factor, felt, learning_rate, settled};
 use crate::engine::describe::Entry;
 use crate::engine::processor::wide;
 
@@ -47,7 +47,8 @@ impl Optimizer for Rmsprop {
         let [squares, _] = slots;
         wide(|| {
             for ((w, h), &g) in parameters.iter_mut().zip(squares).zip(gradient) {
-                *h = keep * *h + rest * (g * g);
+                let g = felt(g);
+                *h = settled(keep * *h + rest * (g * g));
                 *w -= rate * g / (h.sqrt() + epsilon);
             }
         });
