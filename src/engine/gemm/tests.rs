@@ -1,0 +1,186 @@
+//! The product against `ndarray`'s in `f64`, on every path, and that cutting it changes no bit.
+
+use ndarray::{Array2, ArrayView2};
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::rng::{Purpose, Rng};
+
+fn random(rows: usize, cols: usize, stream: u64) -> Array2<f32> {
+    let mut rng = Rng::new(1, Purpose::GradientCheck, stream, 0);
+    Array2::from_shape_fn((rows, cols), |_| rng.normal() as f32)
+}
+
+fn view(a: &Array2<f32>) -> View<'_> {
+    View::rows(a.as_slice().expect("standard layout"), a.nrows(), a.ncols(), a.ncols())
+}
+
+fn exact(a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>) -> Array2<f64> {
+    a.mapv(f64::from).dot(&b.mapv(f64::from))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn agrees_with_ndarray_on_every_path(
+        m in 1usize..90, k in 0usize..70, n in 1usize..140, pad in 0usize..5, transposed in 0..3, add: bool,
+    ) {
+        let (ta, tb) = (transposed == 1, transposed == 2);
+        let a = if ta { random(k, m, 0) } else { random(m, k, 0) };
+        let b = if tb { random(n, k, 1) } else { random(k, n, 1) };
+        let (va, vb) = (view(&a), view(&b));
+        let truth = exact(&if ta { a.t() } else { a.view() }, &if tb { b.t() } else { b.view() });
+        let stride = n + pad;
+        for path in Path::available() {
+            let mut c = vec![2.0f32; m * stride];
+            let into = if add { Into::Add } else { Into::Replace };
+            let (va, vb) = (if ta { va.transposed() } else { va }, if tb { vb.transposed() } else { vb });
+            multiply(path, into, ViewMut::rows(&mut c, m, n, stride), va, vb);
+            for i in 0..m {
+                for j in 0..n {
+                    let expected = truth[[i, j]] + if add { 2.0 } else { 0.0 };
+                    let error = (f64::from(c[i * stride + j]) - expected).abs();
+                    prop_assert!(error < 1e-4, "{path:?}");
+                }
+                let beside = &c[i * stride + n..(i + 1) * stride];
+                prop_assert!(beside.iter().all(|v| *v == 2.0), "{path:?} wrote beside the result");
+            }
+        }
+    }
+
+    /// Windows of an image, as a convolution takes them.
+    #[test]
+    fn grids_agree_with_plain_matrices_on_every_path(
+        groups in 1usize..4, rows in 1usize..20, runs in 1usize..4, columns in 1usize..20, n in 1usize..70,
+        strides in (1usize..9, 1usize..9, 1usize..9, 1usize..9), add: bool,
+    ) {
+        let data = random(1, 3 * 9 + 19 * 9 + 3 * 9 + 19 * 9 + 1, 0);
+        let data = data.as_slice().expect("standard layout");
+        let a = Grid {
+            data,
+            groups: Axis::new(groups, strides.0),
+            rows: Axis::new(rows, strides.1),
+            runs: Axis::new(runs, strides.2),
+            columns: Axis::new(columns, strides.3),
+        };
+        let plain = Array2::from_shape_fn((groups * rows, runs * columns), |(i, k)| {
+            let (g, r, run, column) = (i / rows, i % rows, k / columns, k % columns);
+            data[g * strides.0 + r * strides.1 + run * strides.2 + column * strides.3]
+        });
+        let b = random(runs * columns, n, 1);
+        let truth = exact(&plain.view(), &b.view());
+        for path in Path::available() {
+            let mut c = vec![2.0f32; groups * rows * n];
+            let into = if add { Into::Add } else { Into::Replace };
+            let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
+            let into_c = ViewMut::rows(&mut c, groups * rows, n, n);
+            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &Grid::from(view(&b))), bias.as_deref());
+            for (value, truth) in c.iter().zip(&truth) {
+                let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
+                let error = (f64::from(*value) - truth - start).abs();
+                prop_assert!(error < 1e-4, "{path:?}");
+            }
+        }
+    }
+
+    /// More rows of B than are gone through at once.
+    #[test]
+    fn deep_products_agree_on_every_path(m in 1usize..12, k in 1000usize..2200, n in 1usize..70, add: bool) {
+        let (a, b) = (random(m, k, 0), random(k, n, 1));
+        let truth = exact(&a.view(), &b.view());
+        for path in Path::available() {
+            let mut c = vec![2.0f32; m * n];
+            let into = if add { Into::Add } else { Into::Replace };
+            let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
+            let views = (&Grid::from(view(&a)), &Grid::from(view(&b)));
+            multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref());
+            let start = if add || bias.is_some() { 2.0 } else { 0.0 };
+            for (value, truth) in c.iter().zip(&truth) {
+                prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
+            }
+        }
+    }
+
+    /// Shards of a batch, each with its rows of x and dy: in one product, or one after the other.
+    #[test]
+    fn runs_apart_are_one_product(
+        shards in 1usize..5, k in 1usize..20, m in 1usize..90, n in 1usize..70, apart in 0usize..9, add: bool,
+    ) {
+        let (x_stride, y_stride) = (k * m + apart, k * n + apart);
+        let (x, y) = (random(1, shards * x_stride, 0), random(1, shards * y_stride, 1));
+        let (x, y) = (x.as_slice().expect("standard layout"), y.as_slice().expect("standard layout"));
+        let (runs, columns) = (Axis::new(shards, x_stride), Axis::new(k, m));
+        let a = Grid { data: x, groups: Axis::ONE, rows: Axis::new(m, 1), runs, columns };
+        let groups = Axis::new(shards, y_stride);
+        let b = Grid { data: y, groups, rows: Axis::new(k, n), runs: Axis::ONE, columns: Axis::new(n, 1) };
+        for path in Path::available() {
+            let (mut whole, mut steps) = (vec![2.0; m * n], vec![2.0; m * n]);
+            let begin = if add { Into::Add } else { Into::Replace };
+            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b), None);
+            for shard in 0..shards {
+                let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
+                let into = if shard == 0 { begin } else { Into::Add };
+                let (x, y) = (View::rows(x, k, m, m).transposed(), View::rows(y, k, n, n));
+                multiply(path, into, ViewMut::rows(&mut steps, m, n, n), x, y);
+            }
+            // A single row takes quads, whose lanes are added up once in the whole and once a step.
+            prop_assert!(m == 1 || whole == steps, "{path:?}");
+            prop_assert!(whole.iter().zip(&steps).all(|(a, b)| (a - b).abs() < 1e-4), "{path:?}");
+        }
+    }
+
+    /// Whole or in pieces of rows, with zeros among the values as a ReLU leaves them: the same bits.
+    #[test]
+    fn cutting_the_rows_changes_no_bit(
+        m in 1usize..30, cut in 0usize..30, k in 1usize..300, n in 1usize..150, transposed: bool, zeros: bool,
+    ) {
+        let cut = cut.min(m);
+        let a = random(m, k, 0).mapv(|value| if zeros { value.max(0.0) } else { value });
+        let b = if transposed { random(n, k, 1) } else { random(k, n, 1) };
+        let vb = if transposed { view(&b).transposed() } else { view(&b) };
+        let data = a.as_slice().expect("standard layout");
+        for path in Path::available() {
+            let (mut whole, mut pieces) = (vec![0.0; m * n], vec![0.0; m * n]);
+            multiply(path, Into::Replace, ViewMut::rows(&mut whole, m, n, n), View::rows(data, m, k, k), vb);
+            let (first, second) = pieces.split_at_mut(cut * n);
+            multiply(path, Into::Replace, ViewMut::rows(first, cut, n, n), View::rows(&data[..cut * k], cut, k, k), vb);
+            let second = ViewMut::rows(second, m - cut, n, n);
+            multiply(path, Into::Replace, second, View::rows(&data[cut * k..], m - cut, k, k), vb);
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+
+    /// The same where A lies column by column.
+    #[test]
+    fn cutting_upright_rows_changes_no_bit(m in 1usize..150, cut in 0usize..150, k in 1usize..40, n in 1usize..70) {
+        let cut = cut.min(m);
+        let (a, b) = (random(k, m, 0), random(k, n, 1));
+        let data = a.as_slice().expect("standard layout");
+        let rows = |first: usize, count: usize| View::rows(&data[first.min(data.len())..], k, count, m).transposed();
+        for path in Path::available() {
+            let (mut whole, mut pieces) = (vec![0.0; m * n], vec![0.0; m * n]);
+            multiply(path, Into::Replace, ViewMut::rows(&mut whole, m, n, n), rows(0, m), view(&b));
+            let (first, second) = pieces.split_at_mut(cut * n);
+            multiply(path, Into::Replace, ViewMut::rows(first, cut, n, n), rows(0, cut), view(&b));
+            multiply(path, Into::Replace, ViewMut::rows(second, m - cut, n, n), rows(cut, m - cut), view(&b));
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "A's runs and B's groups differ")]
+fn groups_that_do_not_match_are_refused() {
+    let (two, one) = (Axis::new(2, 1), Axis::new(1, 1));
+    let a = Grid { data: &[0.0; 4], groups: Axis::ONE, rows: one, runs: Axis::ONE, columns: Axis::new(4, 1) };
+    let b = Grid { data: &[0.0; 4], groups: Axis::new(2, 2), rows: two, runs: Axis::ONE, columns: one };
+    grid_matmul(Into::Replace, &mut [0.0; 4], a, b);
+}
+
+#[test]
+#[should_panic(expected = "beyond its data")]
+fn a_grid_beyond_its_data_is_refused() {
+    let axis = Axis::new(2, 2);
+    let a = Grid { data: &[0.0; 4], groups: axis, rows: axis, runs: Axis::ONE, columns: Axis::ONE };
+    grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1));
+}
