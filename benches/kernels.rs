@@ -7,6 +7,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
 use dojang::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul, matmul};
+use dojang::engine::layer::Panels;
 
 /// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
 const ROWS: [usize; 4] = [1, 32, 50, 128];
@@ -17,9 +18,6 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: String, flops: usize,
     group.throughput(Throughput::Elements(flops as u64)).bench_function(name, |b| b.iter(&mut product));
 }
 
-/// Columns of a panel of wide weights, which lie one after the other.
-const PANEL: usize = 64;
-
 /// Fully connected layers: forward, the gradient of the inputs without `Wᵀ` at hand, and that of some rows of the weights.
 fn affine(c: &mut Criterion) {
     let mut group = c.benchmark_group("affine");
@@ -27,7 +25,8 @@ fn affine(c: &mut Criterion) {
         [("P1", 784, 50), ("P1", 50, 10), ("P2", 784, 512), ("P2", 512, 512), ("P3", 4320, 100), ("P4", 1024, 50)];
     for (net, inputs, units) in layers {
         let name = |what: &str, n: usize| format!("{net} {inputs}×{units} {what} n={n}");
-        let width = if units > 2 * PANEL { PANEL } else { units };
+        // Wide weights lie in panels.
+        let width = Panels::of(inputs, units).width();
         let (w, bias) = (Aligned::from(vec![0.5; inputs * units]), vec![0.5; width]);
         for n in ROWS {
             let (x, mut y) = (vec![0.5; n * inputs], vec![0.0; n * units]);

@@ -41,7 +41,7 @@ impl<T: Pod> Aligned<T> {
     pub(super) fn with_line_at(place: usize, len: usize) -> Self {
         let line = LINE_BYTES / size_of::<T>();
         let before = place.next_multiple_of(line) - place;
-        if let Some((map, first)) = pages((before + len) * size_of::<T>()) {
+        if let Some((map, first)) = pages((before + len).saturating_mul(size_of::<T>())) {
             return Self { room: Room::Pages(map), first: first / size_of::<T>() + before, len };
         }
         let room = vec![T::zeroed(); line - 1 + before + len];

@@ -139,9 +139,14 @@ impl Checkpoint {
 
     /// Whether every number in it is finite; one that is not must never be saved.
     pub fn is_finite(&self) -> bool {
-        let best = self.best.as_ref().is_none_or(Best::is_finite);
-        best && all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
+        let slots = self.slots.iter().map(Vec::as_slice);
+        is_finite(std::iter::once(&self.parameters[..]).chain(slots), self.best.as_ref())
     }
+}
+
+/// Whether a state of these buffers could be saved.
+pub(super) fn is_finite<'a>(mut buffers: impl Iterator<Item = &'a [f32]>, best: Option<&Best>) -> bool {
+    buffers.all(all_finite) && best.is_none_or(|best| best.value.is_finite() && all_finite(&best.parameters))
 }
 
 /// Whether every value is finite.

@@ -377,6 +377,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::layer::{LayerSpec, affine::Affine};
+    use crate::engine::shape::Shape;
 
     fn layout(batch: usize, shards: usize) -> Layout {
         let rows = batch.div_ceil(shards);
@@ -430,6 +432,15 @@ mod tests {
             }
             prop_assert_eq!(next, wanted.len());
         }
+    }
+
+    #[test]
+    fn a_batch_stays_whole_where_the_weights_outweigh_it() {
+        let affine = |units| LayerSpec::Affine(Affine::of(units));
+        let network = Network::build(&Shape::new(&[12]), &[affine(320), affine(330), affine(3)]).expect("a network");
+        let shards =
+            |batch: usize| Layout::new(&network, &network.segments()[0], batch, false).map(|l| l.shards(batch));
+        assert_eq!([7, 70, 700].map(shards), [Some(1), Some(1), Some(shards_of(700, false))]);
     }
 
     #[test]

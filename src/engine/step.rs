@@ -5,7 +5,8 @@
 //!    layer that needs the whole batch, or nothing but a regrouping of rows;
 //! 2. over the tiles of the parameters: the gradient over the whole batch, weight decay and the update, in one go.
 //!
-//! Networks of affine layers are one segment, so phase 1 is one parallel loop. No two tasks write to the same place and
+//! Networks of affine layers are one segment, so phase 1 is one parallel loop; where there are more threads than shards,
+//! the layers share out their own work, in pieces that change no bit. No two tasks write to the same place and
 //! every sum has one fixed order, so the number of threads changes nothing.
 
 use std::ops::Range;

@@ -45,12 +45,12 @@ impl Panel {
 
 impl Panels {
     /// The panels of a matrix.
-    pub(super) fn of(rows: usize, columns: usize) -> Self {
+    pub fn of(rows: usize, columns: usize) -> Self {
         Self { rows, columns, width: if columns <= NARROW { columns.max(1) } else { WIDTH } }
     }
 
     /// Columns of each panel but the last.
-    pub(super) fn width(self) -> usize {
+    pub fn width(self) -> usize {
         self.width
     }
 

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::checkpoint::all_finite;
 use crate::engine::describe::{Bound, Field, Kind};
 use crate::engine::loss::Score;
 
@@ -63,13 +62,6 @@ pub struct Best {
     pub epoch: u64,
     /// The parameters after it; empty where they are not to be restored.
     pub parameters: Vec<f32>,
-}
-
-impl Best {
-    /// Whether it could be saved.
-    pub(in crate::engine) fn is_finite(&self) -> bool {
-        self.value.is_finite() && all_finite(&self.parameters)
-    }
 }
 
 /// What an epoch's measure means.

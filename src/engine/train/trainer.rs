@@ -10,7 +10,7 @@ use super::pace::{Pace, split, total_steps};
 use super::{Command, Data, Observer, Outcome, Settings, TrainEvent};
 use crate::engine::aligned::Aligned;
 use crate::engine::augment::ImageShape;
-use crate::engine::checkpoint::{Arrangement, Checkpoint, Position, all_finite};
+use crate::engine::checkpoint::{Arrangement, Checkpoint, Position, all_finite, is_finite};
 use crate::engine::diagnostics;
 use crate::engine::infer::{Rows, Sizes};
 use crate::engine::layer::Pass;
@@ -80,8 +80,8 @@ impl State {
 
     /// Whether a checkpoint of it could be saved.
     fn is_finite(&self) -> bool {
-        let best = self.best.as_ref().is_none_or(Best::is_finite);
-        best && all_finite(&self.parameters) && self.slots.iter().all(|slot| all_finite(slot))
+        let slots = self.slots.iter().map(|slot| &**slot);
+        is_finite(std::iter::once(&*self.parameters).chain(slots), self.best.as_ref())
     }
 }
 
