@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::Role;
+use super::layer::{Pass, Role};
 use super::network::{Network, Outputs, Shown};
 use super::shape::Shape;
 use super::step::Workspace;
@@ -133,22 +133,30 @@ pub(super) fn look(
 
 /// Some outputs of a layer in a pass with these parameters, and the share of its places that are zero in all rows.
 fn activations(network: &Network, work: &Workspace, parameters: &[f32], shown: &Shown) -> (Vec<f32>, f64) {
-    let width = network.width(shown.level);
+    let width = shown.summary.output.len();
     let (mut values, mut alive, mut outputs) = (Vec::new(), vec![false; width], Vec::new());
     for shard in work.level(shown.level) {
         outputs.clear();
-        outputs.extend_from_slice(shard);
-        match (shown.outputs, shown.node.and_then(|node| Some((node, network.layer(node).collective()?)))) {
-            (Outputs::Rectified, _) => outputs.iter_mut().for_each(|value| *value = value.max(0.0)),
-            (Outputs::Plain, Some((node, layer))) => {
-                layer.forward_plain(
-                    network.part(node, parameters),
-                    work.batch(node).known().whole,
-                    shard,
-                    &mut outputs,
-                );
+        match shown.outputs {
+            Outputs::Values | Outputs::Rectified => outputs.extend_from_slice(shard),
+            Outputs::Plain(node) => {
+                outputs.resize(shard.len(), 0.0);
+                if let Some(layer) = network.layer(node).collective() {
+                    let whole = work.batch(node).known().whole;
+                    layer.forward_plain(network.part(node, parameters), whole, shard, &mut outputs);
+                }
             }
-            _ => {}
+            Outputs::First { node, .. } => {
+                outputs.resize(shard.len() / network.width(node) * width, 0.0);
+                if let Some(layer) = network.layer(node).first() {
+                    let mut scratch = vec![0.0; layer.memory().scratch];
+                    let at = network.context(node, parameters, None, Pass::Infer, 0);
+                    layer.forward(&at, &mut scratch, shard, &mut outputs);
+                }
+            }
+        }
+        if let Outputs::Rectified | Outputs::First { rectified: true, .. } = shown.outputs {
+            outputs.iter_mut().for_each(|value| *value = value.max(0.0));
         }
         values.extend_from_slice(&outputs[..outputs.len().min(VALUES.saturating_sub(values.len()))]);
         for row in outputs.chunks_exact(width) {

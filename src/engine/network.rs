@@ -81,8 +81,15 @@ pub(super) enum Outputs {
     Values,
     /// The values rectified: of a ReLU that the pool after it has taken in.
     Rectified,
-    /// What the layer would give without a ReLU that it has taken in; the level is its input.
-    Plain,
+    /// What the node would give without a ReLU that it has taken in; the level is its input.
+    Plain(usize),
+    /// What the [first](Layer::first) of the node's layers gives, rectified if so; the level is the node's input.
+    First {
+        /// The node.
+        node: usize,
+        /// Whether a ReLU comes after it.
+        rectified: bool,
+    },
 }
 
 /// One named parameter tensor and its place in the flat buffer.
@@ -154,38 +161,9 @@ impl Network {
             prepared: 0,
             flops: 0,
         };
-        for (index, spec) in specs.iter().enumerate() {
-            let fault = |error| NetworkError { index, error };
-            let too_large =
-                || fault(LayerError { field: None, detail: "the network has more than 2^32 parameters".into() });
-            if let Some(image) =
-                network.form().as_image().filter(|_| network.form().is_planar_image() && spec.wants_interleaved())
-            {
-                network.push(None, Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
-            }
-            if let Some(outputs) = taken_in(specs, index) {
-                let summary =
-                    LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters: 0 };
-                network.shown.push(Shown { summary, level: network.nodes.len(), outputs, node: None });
-                continue;
-            }
-            let (layer, outputs) = match spec {
-                LayerSpec::MaxPool2d(pool) if index > 0 && taken_in(specs, index - 1) == Some(Outputs::Rectified) => {
-                    (pool.rectified(network.form()), Outputs::Values)
-                }
-                LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
-                    (conv.below_zeros(network.form()), Outputs::Values)
-                }
-                LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
-                    (norm.rectified(network.form()), Outputs::Plain)
-                }
-                _ => (spec.build(network.form()), Outputs::Values),
-            };
-            network.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
-            let (node, parameters) = (network.nodes.len() - 1, network.nodes.last().map_or(0, |node| node.range.len()));
-            let summary = LayerSummary { name: spec.name().into(), output: network.output().clone(), parameters };
-            let level = if outputs == Outputs::Plain { node } else { node + 1 };
-            network.shown.push(Shown { summary, level, outputs, node: Some(node) });
+        let mut next = 0;
+        while next < specs.len() {
+            next += network.place(specs, next)?;
         }
         if let Some(image) = network.form().interleaved() {
             let planar = Reorder::planar(network.form(), image);
@@ -194,6 +172,79 @@ impl Network {
         }
         network.segments = segments(&network);
         Ok(network)
+    }
+
+    /// Appends the layer of a spec, or of several that are worked out as one; says of how many.
+    fn place(&mut self, specs: &[LayerSpec], index: usize) -> Result<usize, NetworkError> {
+        let spec = &specs[index];
+        let fault = |error| NetworkError { index, error };
+        let too_large =
+            || fault(LayerError { field: None, detail: "the network has more than 2^32 parameters".into() });
+        let planar = self.form().as_image().filter(|_| self.form().is_planar_image());
+        if let Some(image) = planar.filter(|_| spec.wants_interleaved()) {
+            self.push(None, Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
+        }
+        let above = self.nodes.len();
+        if let Some((layer, rectified)) = self.pooled(&specs[index..]) {
+            let of_first = layer.first().map(|first| first.output().shape().clone());
+            self.push(Some(index), layer).ok_or_else(too_large)?;
+            let first = |rectified| (above, Outputs::First { node: above, rectified });
+            let relu = rectified.then(|| (of_first.clone(), first(true), None));
+            let shown =
+                [Some((of_first, first(false), Some(above))), relu, Some((None, (above + 1, Outputs::Values), None))];
+            let shown = shown.into_iter().flatten();
+            return Ok(specs[index..]
+                .iter()
+                .zip(shown)
+                .map(|(spec, (shape, at, node))| self.show(spec, shape, at, node))
+                .count());
+        }
+        if let Some(outputs) = taken_in(specs, index) {
+            self.show(spec, None, (above, outputs), None);
+            return Ok(1);
+        }
+        let (layer, at) = match spec {
+            LayerSpec::MaxPool2d(pool) if index > 0 && taken_in(specs, index - 1) == Some(Outputs::Rectified) => {
+                (pool.rectified(self.form()), (above + 1, Outputs::Values))
+            }
+            LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
+                (conv.below_zeros(self.form()), (above + 1, Outputs::Values))
+            }
+            LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
+                (norm.rectified(self.form()), (above, Outputs::Plain(above)))
+            }
+            _ => (spec.build(self.form()), (above + 1, Outputs::Values)),
+        };
+        self.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
+        self.show(spec, None, at, Some(above));
+        Ok(1)
+    }
+
+    /// Says where the outputs of a spec's layer, of this shape or the network's so far, are found, and which node has its
+    /// parameters.
+    fn show(
+        &mut self,
+        spec: &LayerSpec,
+        shape: Option<Shape>,
+        (level, outputs): (usize, Outputs),
+        node: Option<usize>,
+    ) {
+        let output = shape.unwrap_or_else(|| self.output().clone());
+        let parameters = node.map_or(0, |node| self.nodes[node].range.len());
+        let summary = LayerSummary { name: spec.name().into(), output, parameters };
+        self.shown.push(Shown { summary, level, outputs, node });
+    }
+
+    /// The layer of a convolution, perhaps a ReLU, and a pool that come next, if there is one that does the work of all;
+    /// and whether there is a ReLU.
+    fn pooled(&self, specs: &[LayerSpec]) -> Option<(Box<dyn Layer>, bool)> {
+        let (conv, pool, rectified) = match specs {
+            [LayerSpec::Conv2d(conv), LayerSpec::MaxPool2d(pool), ..] => (conv, pool, false),
+            [LayerSpec::Conv2d(conv), LayerSpec::Relu(_), LayerSpec::MaxPool2d(pool), ..] => (conv, pool, true),
+            _ => return None,
+        };
+        let learns_below = self.len > 0;
+        conv.pooled(self.form(), pool, rectified).filter(|_| !learns_below).map(|layer| (layer, rectified))
     }
 
     /// Appends a layer; `None` where its size overflows.

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! arena:  [ shard 0 | shard 1 | … ]
-//! shard:  [ x [R, I] | y₁ [R, O₁] | … | y_L [R, O_L] | gradients | scratch | partial gradients of parameters ]
+//! shard:  [ x [R, I] | y₁ [R, O₁] | … | y_L [R, O_L] | what layers keep | gradients | scratch | partial gradients ]
 //! ```
 //!
 //! A gradient `dy` that is needed for the whole batch afterwards (below an affine layer's `dW`) has a place of its own;
@@ -24,7 +24,7 @@
 use std::ops::Range;
 
 use super::aligned::LINE;
-use super::layer::{Backward, Memory};
+use super::layer::{Backward, Memory, Seen};
 use super::network::Network;
 
 /// Most rows of a shard: those of a fully connected layer share one reading of its weights.
@@ -114,6 +114,8 @@ pub(super) struct Layout {
     pub(super) len: usize,
     /// Offset and width of `x, y₁, …, y_L`.
     pub(super) values: Vec<(usize, usize)>,
+    /// Those of what each layer keeps.
+    kept: Vec<(usize, usize)>,
     /// Those of `dx, dy₁, …, dy_L`.
     pub(super) gradients: Vec<Gradient>,
     scratch: Range<usize>,
@@ -135,6 +137,11 @@ impl Gradient {
         let first = self.offset + if self.stays { slice.start * width } else { 0 };
         first..first + slice.len() * width
     }
+}
+
+/// Where some rows lie of those that begin at an offset and have a width.
+fn rows_at((offset, width): (usize, usize), rows: &Range<usize>) -> Range<usize> {
+    offset + rows.start * width..offset + rows.end * width
 }
 
 impl Layout {
@@ -160,6 +167,8 @@ impl Layout {
         let slice = if fine { (SLICE_VALUES / widest).clamp(1, rows) } else { rows };
         let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
+        let kept = memories.iter().map(|memory| Some((place(rows.checked_mul(memory.kept)?)?, memory.kept)));
+        let kept = kept.collect::<Option<_>>()?;
         // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so do the
         // output's, which comes for all rows at once, and the input's, which the segment below reads.
         let stays = |level: usize| match level.checked_sub(1) {
@@ -202,6 +211,7 @@ impl Layout {
             slice,
             len: len.max(LINE),
             values,
+            kept,
             gradients,
             scratch,
             partials,
@@ -245,23 +255,24 @@ impl Layout {
         (&mut values[self.values_of(0, slice)], &mut scratch[..self.scratch.len()])
     }
 
-    /// What layer `local` of the segment reads and writes on the way of a slice forward: `x`, `y` and scratch.
+    /// What layer `local` of the segment reads and writes on the way of a slice forward: `x`, `y`, scratch, and what it keeps.
     pub(super) fn forward<'a>(
         &self,
         shard: &'a mut [f32],
         local: usize,
         slice: &Range<usize>,
-    ) -> (&'a [f32], &'a mut [f32], &'a mut [f32]) {
+    ) -> (&'a [f32], &'a mut [f32], &'a mut [f32], &'a mut [f32]) {
         let (x, y) = (self.values_of(local, slice), self.values_of(local + 1, slice));
+        let kept = rows_at(self.kept[local], slice);
         let (values, scratch) = shard.split_at_mut(self.scratch.start);
         let (below, above) = values.split_at_mut(y.start);
-        (&below[x], &mut above[..y.len()], &mut scratch[..self.scratch.len()])
+        let (above, of_layers) = above.split_at_mut(kept.start - y.start);
+        (&below[x], &mut above[..y.len()], &mut scratch[..self.scratch.len()], &mut of_layers[..kept.len()])
     }
 
     /// Where the values of a slice lie.
     fn values_of(&self, level: usize, slice: &Range<usize>) -> Range<usize> {
-        let (offset, width) = self.values[level];
-        offset + slice.start * width..offset + slice.end * width
+        rows_at(self.values[level], slice)
     }
 
     /// The values of a level of `rows` rows: 0 is the input.
@@ -306,26 +317,29 @@ impl Layout {
             let (low, high) = gradients.split_at_mut(below.start);
             (&mut high[..below.len()], &low[above])
         };
-        (Backward { x: &values[x], y: &values[y], dy, dx }, &mut scratch[..self.scratch.len()])
+        let kept = &values[rows_at(self.kept[local], slice)];
+        (Backward { x: &values[x], y: &values[y], kept, dy, dx }, &mut scratch[..self.scratch.len()])
     }
 
-    /// What layer `local` needs to add a slice to its partial gradient: `x`, `dy`, scratch, and the partial gradient.
+    /// What layer `local` needs to add a slice to its partial gradient: what it saw, scratch, and the partial gradient.
     pub(super) fn accumulate<'a>(
         &self,
         shard: &'a mut [f32],
         local: usize,
         slice: &Range<usize>,
-    ) -> (&'a [f32], &'a [f32], &'a mut [f32], &'a mut [f32]) {
+    ) -> (Seen<'a>, &'a mut [f32], &'a mut [f32]) {
         let (x, dy) = (self.values_of(local, slice), self.gradients[local + 1].of(slice, self.values[local + 1].1));
+        let kept = rows_at(self.kept[local], slice);
         let (values, rest) = shard.split_at_mut(self.scratch.start);
         let (scratch, partials) = rest.split_at_mut(self.scratch.len());
         let partial = &self.partials[local];
         let partial = partial.start - self.scratch.end..partial.end - self.scratch.end;
-        (&values[x], &values[dy], scratch, &mut partials[partial])
+        (Seen { x: &values[x], kept: &values[kept], dy: &values[dy] }, scratch, &mut partials[partial])
     }
 
     fn gradients_start(&self) -> usize {
-        self.values.last().map_or(0, |(offset, width)| offset + self.rows * width)
+        let last = self.kept.last().or(self.values.last());
+        last.map_or(0, |(offset, width)| offset + self.rows * width)
     }
 
     /// The output rows `wanted` of a batch of `n` rows, piece by piece: the shard's rows of a piece, and its values.
@@ -390,6 +404,7 @@ mod tests {
             slice: rows,
             len: rows * 3,
             values: vec![(0, 3)],
+            kept: vec![],
             gradients: vec![Gradient { offset: 0, stays: true }],
             scratch: 0..0,
             partials: vec![],

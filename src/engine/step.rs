@@ -375,8 +375,8 @@ impl Step<'_> {
     fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
         for (local, layer) in layout.segment.layers.clone().enumerate() {
             let at = self.context(layer, layout, prepared, slice);
-            let (x, y, scratch) = layout.forward(shard, local, &slice.rows);
-            self.network.layer(layer).forward(&at, scratch, x, y);
+            let (x, y, scratch, kept) = layout.forward(shard, local, &slice.rows);
+            self.network.layer(layer).forward_keeping(&at, scratch, x, y, kept);
         }
     }
 
@@ -393,11 +393,11 @@ impl Step<'_> {
         for (local, index) in layout.segment.layers.clone().enumerate().rev() {
             let layer = self.network.layer(index);
             if layer.memory().partial > 0 {
-                let (x, dy, scratch, partial) = layout.accumulate(shard, local, &slice.rows);
+                let (seen, scratch, partial) = layout.accumulate(shard, local, &slice.rows);
                 if slice.rows.start == 0 {
                     partial.fill(0.0);
                 }
-                layer.accumulate(scratch, x, dy, partial);
+                layer.accumulate(scratch, seen, partial);
             }
             if !layout.has_input_gradient() && !(lowest..index).any(learns) {
                 break;

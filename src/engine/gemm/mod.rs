@@ -8,6 +8,7 @@
 
 mod broadcast;
 mod kernel;
+mod pooled;
 mod row;
 mod simd;
 pub mod sparse;
@@ -18,6 +19,7 @@ use ndarray::{ArrayViewMut2, Axis as AxisOf, ShapeBuilder};
 
 use super::processor::Path;
 use kernel::{Kind, Product};
+pub use pooled::Pooled;
 pub use transpose::transpose;
 
 /// A matrix laid over a slice: `rows × cols`, element `(i, j)` at `i * row_stride + j * col_stride`.

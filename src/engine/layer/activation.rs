@@ -67,12 +67,13 @@ impl<A: Activation> Elementwise<A> {
 const LEAST: usize = 1 << 13;
 
 impl Backward<'_> {
-    /// Both halves, where no value has to do with another.
+    /// Both halves, where no value has to do with another and nothing is kept.
     fn halves(self) -> [Self; 2] {
         let middle = self.x.len() / 2;
         let ((x0, x1), (y0, y1)) = (self.x.split_at(middle), self.y.split_at(middle));
         let ((dy0, dy1), (dx0, dx1)) = (self.dy.split_at(middle), self.dx.split_at_mut(middle));
-        [Self { x: x0, y: y0, dy: dy0, dx: dx0 }, Self { x: x1, y: y1, dy: dy1, dx: dx1 }]
+        let kept = &[];
+        [Self { x: x0, y: y0, kept, dy: dy0, dx: dx0 }, Self { x: x1, y: y1, kept, dy: dy1, dx: dx1 }]
     }
 }
 
@@ -103,7 +104,7 @@ struct Slopes<'a, A> {
 impl<A: Activation> Task for Slopes<'_, A> {
     #[inline(always)]
     fn run(self) {
-        let (formula, Backward { x, y, dy, dx }) = (self.formula.clone(), self.pass);
+        let (formula, Backward { x, y, dy, dx, .. }) = (self.formula.clone(), self.pass);
         for ((dx, &dy), (&x, &y)) in dx.iter_mut().zip(dy).zip(x.iter().zip(y)) {
             *dx = dy * formula.slope(x, y);
         }

@@ -45,7 +45,7 @@ fn every_activation_follows_pytorch() {
         // Where a slope is the small difference of numbers near 1, f32 has no more than 1e-7 of it.
         assert_close(&format!("the value of {:?}", case.layer), &y, &case.y, 0.1);
         let (mut dx, dy) = (vec![0.0; case.x.len()], vec![1.0; y.len()]);
-        layer.backward(&AT, &mut [], Backward { x: &case.x, y: &y, dy: &dy, dx: &mut dx });
+        layer.backward(&AT, &mut [], Backward { x: &case.x, y: &y, kept: &[], dy: &dy, dx: &mut dx });
         assert_close(&format!("the slope of {:?}", case.layer), &dx, &case.slope, 0.1);
     }
 }
@@ -227,7 +227,11 @@ impl Case {
             let at = network.context(0, &parameters, None, Pass::Infer, 0);
             let y: Vec<f32> = self.y.iter().map(|y| *y as f32).collect();
             let mut dx = vec![0.0; self.x.len()];
-            network.layer(0).backward(&at, &mut [], Backward { x: &self.x, y: &y, dy: &self.dy, dx: &mut dx });
+            network.layer(0).backward(
+                &at,
+                &mut [],
+                Backward { x: &self.x, y: &y, kept: &[], dy: &self.dy, dx: &mut dx },
+            );
             assert_close(&format!("dx of {what}"), &dx, &self.dx, 1.0);
         }
     }

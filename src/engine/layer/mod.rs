@@ -84,12 +84,18 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// `y = f(x)`.
     fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]);
 
-    /// From `dy = ∂L/∂y`, `dx = ∂L/∂x`; `x` and `y` are those of [`forward`](Self::forward).
+    /// The same, where the way back will follow: what it wants to know, besides `x` and `y`, is [kept](Memory::kept).
+    fn forward_keeping(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32], kept: &mut [f32]) {
+        let _ = kept;
+        self.forward(at, scratch, x, y);
+    }
+
+    /// From `dy = ∂L/∂y`, `dx = ∂L/∂x`; `x` and `y` are those of [`forward_keeping`](Self::forward_keeping).
     fn backward(&self, at: &Context<'_>, scratch: &mut [f32], pass: Backward<'_>);
 
     /// Adds `∂L/∂parameters` over some rows to `partial`, for a layer that asks for [partial gradients](Memory::partial).
-    fn accumulate(&self, scratch: &mut [f32], x: &[f32], dy: &[f32], partial: &mut [f32]) {
-        let _ = (scratch, x, dy, partial);
+    fn accumulate(&self, scratch: &mut [f32], seen: Seen<'_>, partial: &mut [f32]) {
+        let _ = (scratch, seen, partial);
     }
 
     /// Writes `∂L/∂parameters` over the whole batch for the part `range` of this layer's parameters; of a running
@@ -105,6 +111,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Ranges that cut this layer's parameters into pieces of gradient work; by size alone, never by thread count.
     fn gradient_tiles(&self) -> Vec<Range<usize>> {
         Vec::new()
+    }
+
+    /// Of a layer that does the work of several, the first of them.
+    fn first(&self) -> Option<&dyn Layer> {
+        None
     }
 
     /// Set where one row's output depends on the whole batch.
@@ -167,10 +178,23 @@ pub struct Backward<'a> {
     pub x: &'a [f32],
     /// Its outputs.
     pub y: &'a [f32],
+    /// What it kept.
+    pub kept: &'a [f32],
     /// Gradient of its outputs.
     pub dy: &'a [f32],
     /// Gradient of its inputs, to be written.
     pub dx: &'a mut [f32],
+}
+
+/// What a layer's partial gradient is worked out from.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// Its inputs.
+    pub x: &'a [f32],
+    /// What it kept.
+    pub kept: &'a [f32],
+    /// Gradient of its outputs.
+    pub dy: &'a [f32],
 }
 
 /// Memory of a layer, in values.
@@ -182,6 +206,8 @@ pub struct Memory {
     pub can_do_without: bool,
     /// Of a pass, for anything; nothing in it lasts.
     pub scratch: usize,
+    /// Of a row, from its way forward to its way back.
+    pub kept: usize,
     /// Of a shard's part of the gradient, for a layer whose gradient is cheapest while its rows are at hand; 0 for one
     /// that works its gradient out over the whole batch.
     pub partial: usize,

@@ -16,17 +16,19 @@
 //! dx [H·W, C]      = windows of dȳ [H·W, KH·(KW·F)] · W′ [KH·KW·F, C]
 //! ```
 //!
-//! Where much of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`].
+//! Where much of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`]; and together with
+//! the pool above it, a convolution of one-channel images yet another one: see [`pooled`].
 
 use std::ops::Range;
 
 use ndarray::{Array2, Array3, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+mod pooled;
 mod scatter;
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
-use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Seen, Storage};
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
@@ -151,6 +153,7 @@ impl Conv2dLayer {
                 prepared: of_scatter.unwrap_or(weights),
                 can_do_without: false,
                 scratch: padded.max(area(stretched(&window), filters)?).max(listed),
+                kept: 0,
                 partial: partial.checked_add(filters)?,
             },
             scatter,
@@ -282,7 +285,7 @@ impl Layer for Conv2dLayer {
         }
     }
 
-    fn accumulate(&self, scratch: &mut [f32], x: &[f32], dy: &[f32], partial: &mut [f32]) {
+    fn accumulate(&self, scratch: &mut [f32], Seen { x, dy, .. }: Seen<'_>, partial: &mut [f32]) {
         let (dw, db) = partial.split_at_mut(partial.len() - self.filters);
         let (inputs, outputs) = self.widths();
         for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {

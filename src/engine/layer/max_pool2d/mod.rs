@@ -52,14 +52,25 @@ impl LayerKind for MaxPool2d {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
-        self.layer(input, false)
+        self.plain(input)
     }
 }
 
 impl MaxPool2d {
+    /// The layer by itself.
+    pub(in crate::engine) fn plain(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.layer(input, false)
+    }
+
     /// The layer together with a ReLU before it, which is never worked out by itself: `y = max(0, max x)`.
     pub(in crate::engine) fn rectified(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         self.layer(input, true)
+    }
+
+    /// Whether every window is 2×2 and the next one begins where it ends.
+    pub(in crate::engine) fn is_in_pairs(&self) -> bool {
+        let unpadded = matches!(self.padding, Padding::Sizes(pair) if pair.sizes() == [0, 0]);
+        unpadded && self.kernel.sizes() == [2, 2] && self.stride.is_none_or(|stride| stride.sizes() == [2, 2])
     }
 
     fn layer(&self, input: &Form, rectified: bool) -> Result<Box<dyn Layer>, LayerError> {
@@ -268,7 +279,7 @@ impl Layer for MaxPool2dLayer {
         }
     }
 
-    fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], Backward { x, y, dy, dx }: Backward<'_>) {
+    fn backward(&self, _at: &Context<'_>, _scratch: &mut [f32], Backward { x, y, dy, dx, .. }: Backward<'_>) {
         let (tiling, (inputs, outputs)) = (self.tiling(), self.widths());
         match (tiling, self.rectified) {
             (Tiling::Pairs(row), false) => return wide(pairs::Backprop::<false> { row, x, y, dy, dx }),
