@@ -6,7 +6,7 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
-use dojang::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul, matmul};
+use dojang::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul};
 use dojang::engine::layer::Panels;
 
 /// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
@@ -89,7 +89,7 @@ fn convolutions(c: &mut Criterion) {
         let transposed = Grid { groups, rows, runs, columns, ..windows };
         let dy = vec![0.5; pixels * filters];
         let dy = View::rows(&dy, pixels, filters, filters);
-        measure(&mut group, name("dW"), flops, || grid_matmul(Into::Add, &mut dw, transposed, dy));
+        measure(&mut group, name("dW"), flops, || grid_matmul(Into::Add, &mut dw, transposed, dy, NOTHING));
     }
     group.finish();
 }

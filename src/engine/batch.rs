@@ -1,6 +1,6 @@
 //! A batch as a layer sees it when it works out the gradient of its parameters: all shards, one after the other.
 
-use super::gemm::Axis;
+use super::gemm::{Axis, MOST_SOON};
 use super::layer::Known;
 use super::processor::sum_rows;
 use super::segment::Layout;
@@ -13,6 +13,8 @@ const STACKED: usize = 512;
 pub struct Batch<'a> {
     pub(super) rows: usize,
     pub(super) place: Place<'a>,
+    /// What will be read next: it may be asked for meanwhile.
+    pub(super) soon: [&'a [f32]; MOST_SOON],
 }
 
 /// Where a layer stands.

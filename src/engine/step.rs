@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::aligned::Aligned;
 use super::batch::{Batch, Place};
+use super::gemm::NOTHING;
 use super::layer::{Collective, Context, Known, Pass};
 use super::loss::{Loss, Score};
 use super::network::{Network, Prepared};
@@ -141,7 +142,7 @@ fn batch_of(shards: &Shards, rows: usize, layer: usize) -> Batch<'_> {
         let local = layer - shards.layout.segment.layers.start;
         Place::Within { layout: &shards.layout, arena: &shards.arena, local }
     };
-    Batch { rows, place }
+    Batch { rows, place, soon: NOTHING }
 }
 
 /// In how many pieces the work on a shard may be cut, for all threads to have some.

@@ -135,7 +135,13 @@ impl Update<'_> {
     fn tile_with(&self, work: &Workspace, what: Work, tile: &Tile, part: Part<'_>) {
         let Part { parameters, gradient, slots } = part;
         if let Work::Gradient | Work::Both(..) = what {
-            self.network.layer(tile.layer).gradient(tile.local.clone(), work.batch(tile.layer), gradient);
+            let mut batch = work.batch(tile.layer);
+            if self.network.range(tile.layer).len() >= LARGE {
+                // They are not in the cache: the gradient's product may ask for them.
+                let [first, second] = slots.each_ref().map(|slot| &**slot);
+                batch.soon = [&*parameters, first, second];
+            }
+            self.network.layer(tile.layer).gradient(tile.local.clone(), batch, gradient);
             if matches!(tile.role, Role::Weight { .. }) && self.weight_decay != 0.0 {
                 for (g, &w) in gradient.iter_mut().zip(&*parameters) {
                     *g += self.weight_decay * w;

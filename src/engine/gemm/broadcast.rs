@@ -12,6 +12,7 @@
 //! ```
 
 use super::Into;
+use super::ahead::Region;
 use super::kernel::Product;
 use super::row::row;
 use super::simd::{QUAD, Simd};
@@ -31,8 +32,12 @@ pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
     loop {
         // One call, for the compiler to write it down once: the kernels are long.
         let k = if p.runs.0 == 1 { (p.k - first).min(DEPTH) } else { p.k };
+        let mut piece = p.piece(first, k);
+        if S::LOOKS_AHEAD && p.runs.0 == 1 {
+            piece.ahead = p.ahead.with_next(piece.b.wrapping_add(k * p.b_row), k * p.b_row, k);
+        }
         // SAFETY: columns first..first + k of A and as many rows of B lie within the views.
-        unsafe { columns::<S>(&p.piece(first, k)) }
+        unsafe { columns::<S>(&piece) }
         first += k;
         if first >= p.k {
             break;
@@ -50,6 +55,8 @@ unsafe fn columns<S: Simd>(p: &Product) {
     }
     let upright = if p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
+    // In narrow tiles, a step is too short for it.
+    let looks_ahead = S::LOOKS_AHEAD && p.ahead.is_something();
     let (mut j, end) = (0, p.n - quads - upright);
     while j < end {
         let mut columns = (end - j).min(S::VECTORS * S::LANES);
@@ -60,19 +67,22 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
         // wide vectors has those of narrow ones.
         unsafe {
-            match columns.div_ceil(S::LANES) {
-                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
-                1 => block::<S, 1>(p, j, columns),
-                2 => block::<S, 2>(p, j, columns),
-                3 => block::<S, 3>(p, j, columns),
-                _ => block::<S, 4>(p, j, columns),
+            match (columns.div_ceil(S::LANES), looks_ahead) {
+                (1, _) if columns <= narrow => block::<S::Narrow, 1, false>(p, j, columns),
+                (1, _) => block::<S, 1, false>(p, j, columns),
+                (2, false) => block::<S, 2, false>(p, j, columns),
+                (2, true) => block::<S, 2, true>(p, j, columns),
+                (3, false) => block::<S, 3, false>(p, j, columns),
+                (3, true) => block::<S, 3, true>(p, j, columns),
+                (_, false) => block::<S, 4, false>(p, j, columns),
+                (_, true) => block::<S, 4, true>(p, j, columns),
             }
         }
         j += columns;
     }
     if quads > 0 {
         // SAFETY: as above, and A's columns lie contiguous.
-        unsafe { block::<S, 0>(p, end, quads) }
+        unsafe { block::<S, 0, false>(p, end, quads) }
     }
     if upright > 0 {
         // SAFETY: as above, and A's rows are neighbours.
@@ -95,15 +105,16 @@ macro_rules! heights {
 
 /// All rows of a block of columns, in tiles of about equal height; in quads for `V` = 0.
 #[inline(always)]
-unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
+unsafe fn block<S: Simd, const V: usize, const AHEAD: bool>(p: &Product, j: usize, columns: usize) {
     let tiles = p.m.div_ceil(highest::<S>(V));
+    let before = j / (S::VECTORS * S::LANES) * p.m.div_ceil(highest::<S>(S::VECTORS));
     for group in 0..p.groups.0 {
         let mut i = 0;
         for tile in 0..tiles {
             let end = p.m * (tile + 1) / tiles;
-            let at = Place { group, i, j, columns };
+            let at = Place { group, i, j, columns, nth: before + tile };
             // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
-            unsafe { heights!(end - i, |R| of_height::<S, R, V>(p, at)) }
+            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at)) }
             i = end;
         }
     }
@@ -122,21 +133,23 @@ struct Place {
     i: usize,
     j: usize,
     columns: usize,
+    /// About how many tiles of its group come before it.
+    nth: usize,
 }
 
 #[inline(always)]
-unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
+unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
-    if const { R <= highest::<S>(V) } {
+    if const { R <= highest::<S>(V) && (S::LOOKS_AHEAD || !AHEAD) } {
         // SAFETY: as the caller vouches.
-        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V>(p, at) } }
+        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V, AHEAD>(p, at) } }
     }
 }
 
 /// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
-    let Place { group, i, j, columns } = at;
+unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
+    let Place { group, i, j, columns, nth } = at;
     let last = columns - (V - 1) * S::LANES;
     // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
     // alone.
@@ -165,10 +178,16 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) 
         // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
         // multiply: a twentieth more time, a quarter for a tile of one vector.
         let rows = std::hint::black_box(rows);
+        let region = if AHEAD { p.ahead.of_tile(nth) } else { Region::none(first) };
         // Plain loops: a closure would not take the instructions of its surroundings over.
         for run in 0..p.runs.0 {
             let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
+            let mut ahead = region.start.wrapping_add(run * region.run);
             for _ in 0..p.k {
+                if AHEAD {
+                    S::prefetch_later(ahead);
+                    ahead = ahead.wrapping_add(region.step);
+                }
                 let mut row = [S::zero(); V];
                 for (v, vector) in row.iter_mut().enumerate() {
                     let from = b.wrapping_add(v * S::LANES);
@@ -196,7 +215,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) 
 /// A tile of `R` rows and up to four columns, of a product whose A has contiguous columns.
 #[inline(always)]
 unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
-    let Place { group, i, j, columns } = at;
+    let Place { group, i, j, columns, .. } = at;
     // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
     unsafe {
         let mut sums = [S::zero(); R];

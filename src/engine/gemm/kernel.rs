@@ -21,6 +21,7 @@
 //! into pieces of rows changes no bit. Cut into columns it may, where the last columns come to lie elsewhere.
 
 use super::Into;
+use super::ahead::Ahead;
 use super::broadcast::broadcast;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
@@ -54,6 +55,8 @@ pub(super) struct Product {
     pub(super) bias: *const f32,
     /// Rows of B that other pieces of the product have gone through.
     pub(super) done: usize,
+    /// What its tiles ask for.
+    pub(super) ahead: Ahead,
 }
 
 impl Product {

@@ -6,6 +6,7 @@
 //! `simd` says what differs between processors.
 #![expect(unsafe_code, reason = "the product works on raw strided matrices; every view is checked against its slice")]
 
+mod ahead;
 mod broadcast;
 mod kernel;
 mod pooled;
@@ -17,7 +18,10 @@ mod transpose;
 
 use ndarray::{ArrayViewMut2, Axis as AxisOf, ShapeBuilder};
 
+use super::aligned::LINE;
 use super::processor::Path;
+use ahead::Ahead;
+pub use ahead::MOST_SOON;
 use kernel::{Kind, Product};
 pub use pooled::Pooled;
 pub use transpose::transpose;
@@ -157,7 +161,10 @@ pub enum Into {
     Add,
 }
 
-/// `C = A·B` or `C += A·B`.
+/// Nothing that is read soon.
+pub const NOTHING: [&[f32]; MOST_SOON] = [&[]; MOST_SOON];
+
+/// `C = A·B` or `C += A·B`. What follows B in its slice is asked for meanwhile: it is read next, as a rule.
 ///
 /// # Panics
 /// If the sizes do not match, or both are transposes: Aᵀ·Bᵀ = (B·A)ᵀ, which no layer needs.
@@ -167,23 +174,29 @@ pub fn matmul(into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
 
 /// `C = A·B` or `C += A·B` for a grid A and a B that lies row by row; `c` as rows of `b`'s columns, one after the other.
 ///
-/// B's rows may come in as many groups as A's columns have runs.
+/// B's rows may come in as many groups as A's columns have runs. What will be read `soon` afterwards is asked for meanwhile.
 ///
 /// # Panics
 /// If the sizes do not match, or a grid reaches beyond its data.
-pub fn grid_matmul<'b>(into: Into, c: &mut [f32], a: Grid<'_>, b: impl std::convert::Into<Grid<'b>>) {
+pub fn grid_matmul<'b>(
+    into: Into,
+    c: &mut [f32],
+    a: Grid<'_>,
+    b: impl std::convert::Into<Grid<'b>>,
+    soon: [&[f32]; MOST_SOON],
+) {
     let b = b.into();
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     let c = ViewMut::rows(c, rows, columns, columns);
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b), None);
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b), None, soon);
 }
 
-/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], and B lies row by row.
+/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], B as in [`matmul`], row by row.
 ///
 /// # Panics
 /// As [`grid_matmul`], and if the bias is not as long as a row of C.
 pub fn biased_matmul<'a>(c: ViewMut<'_>, a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
-    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias));
+    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias), NOTHING);
 }
 
 fn multiply(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
@@ -192,7 +205,7 @@ fn multiply(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, c, (&a.into(), &b.into()), None);
+    multiply_grid(path, kind, into, c, (&a.into(), &b.into()), None, NOTHING);
 }
 
 fn multiply_grid(
@@ -202,6 +215,7 @@ fn multiply_grid(
     ViewMut(mut c): ViewMut<'_>,
     (a, b): (&Grid<'_>, &Grid<'_>),
     bias: Option<&[f32]>,
+    soon: [&[f32]; MOST_SOON],
 ) {
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
@@ -239,6 +253,7 @@ fn multiply_grid(
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         done: 0,
+        ahead: Ahead::of(a, b, soon),
     };
     // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and C is a view of as
     // many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it

@@ -18,6 +18,8 @@ pub(super) trait Simd: Copy {
     const VECTORS: usize;
     /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers, 14 at most.
     const ROWS: [usize; 4];
+    /// Whether tiles ask for what is read next.
+    const LOOKS_AHEAD: bool = false;
     type Vector: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;
@@ -54,6 +56,12 @@ pub(super) trait Simd: Copy {
     /// Asks for the line of memory at `from`, which will be read once and need not be there.
     #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
+        let _ = from;
+    }
+    /// Asks for the line of memory at `from`, which will be read after other things, for the second cache; it need not be
+    /// there.
+    #[inline(always)]
+    unsafe fn prefetch_later(from: *const f32) {
         let _ = from;
     }
     /// Sum of the lanes, in one fixed order.
@@ -167,6 +175,7 @@ mod x86 {
         const LANES: usize = 16;
         const VECTORS: usize = 4;
         const ROWS: [usize; 4] = [14, 12, 9, 6];
+        const LOOKS_AHEAD: bool = true;
         type Vector = __m512;
         type Narrow = Avx2;
 
@@ -251,6 +260,12 @@ mod x86 {
         unsafe fn prefetch(from: *const f32) {
             // SAFETY: a prefetch reads nothing.
             unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch_later(from: *const f32) {
+            // SAFETY: a prefetch reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
 
         #[inline(always)]

@@ -74,7 +74,7 @@ proptest! {
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
             let into_c = ViewMut::rows(&mut c, groups * rows, n, n);
-            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &Grid::from(view(&b))), bias.as_deref());
+            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &Grid::from(view(&b))), bias.as_deref(), NOTHING);
             for (value, truth) in c.iter().zip(&truth) {
                 let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                 let error = (f64::from(*value) - truth - start).abs();
@@ -93,7 +93,7 @@ proptest! {
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
             let views = (&Grid::from(view(&a)), &Grid::from(view(&b)));
-            multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref());
+            multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref(), NOTHING);
             let start = if add || bias.is_some() { 2.0 } else { 0.0 };
             for (value, truth) in c.iter().zip(&truth) {
                 prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
@@ -116,7 +116,7 @@ proptest! {
         for path in Path::available() {
             let (mut whole, mut steps) = (vec![2.0; m * n], vec![2.0; m * n]);
             let begin = if add { Into::Add } else { Into::Replace };
-            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b), None);
+            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b), None, NOTHING);
             for shard in 0..shards {
                 let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
                 let into = if shard == 0 { begin } else { Into::Add };
@@ -174,7 +174,7 @@ fn groups_that_do_not_match_are_refused() {
     let (two, one) = (Axis::new(2, 1), Axis::new(1, 1));
     let a = Grid { data: &[0.0; 4], groups: Axis::ONE, rows: one, runs: Axis::ONE, columns: Axis::new(4, 1) };
     let b = Grid { data: &[0.0; 4], groups: Axis::new(2, 2), rows: two, runs: Axis::ONE, columns: one };
-    grid_matmul(Into::Replace, &mut [0.0; 4], a, b);
+    grid_matmul(Into::Replace, &mut [0.0; 4], a, b, NOTHING);
 }
 
 #[test]
@@ -182,5 +182,5 @@ fn groups_that_do_not_match_are_refused() {
 fn a_grid_beyond_its_data_is_refused() {
     let axis = Axis::new(2, 2);
     let a = Grid { data: &[0.0; 4], groups: axis, rows: axis, runs: Axis::ONE, columns: Axis::ONE };
-    grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1));
+    grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1), NOTHING);
 }

@@ -15,7 +15,7 @@ use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, 
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul, matmul, transpose};
+use crate::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul, transpose};
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
 use crate::engine::segment::tiles_of_rows;
@@ -135,7 +135,7 @@ impl Layer for AffineLayer {
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights());
         over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, panel, y| {
-            let w = View::rows(&w[panel.values.clone()], self.inputs, panel.width(), panel.width()); // [I, part of O]
+            let w = View::rows(&w[panel.values.start..], self.inputs, panel.width(), panel.width()); // [I, part of O]
             biased_matmul(y, x, w, &b[panel.columns]);
         });
     }
@@ -153,7 +153,7 @@ impl Layer for AffineLayer {
         }
         over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, panel, dx| {
             // [O, part of I]
-            let w = View::rows(&at.prepared[panel.values.clone()], self.units, panel.width(), panel.width());
+            let w = View::rows(&at.prepared[panel.values.start..], self.units, panel.width(), panel.width());
             matmul(Into::Replace, dx, dy, w);
         });
     }
@@ -185,7 +185,8 @@ impl Layer for AffineLayer {
                 runs: Axis::ONE,
                 columns: Axis::new(panel.width(), 1),
             };
-            grid_matmul(if i == 0 { Into::Replace } else { Into::Add }, gradient, x, dy);
+            let (into, soon) = if i == 0 { (Into::Replace, batch.soon) } else { (Into::Add, NOTHING) };
+            grid_matmul(into, gradient, x, dy, soon);
         }
     }
 

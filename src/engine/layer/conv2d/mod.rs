@@ -32,7 +32,7 @@ use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, 
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, View, ViewMut, biased_matmul, grid_matmul};
+use crate::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
@@ -281,7 +281,7 @@ impl Layer for Conv2dLayer {
                 runs: Axis::new(kh, pitch),
                 columns: Axis::new(kw * f, 1),
             };
-            grid_matmul(Into::Replace, dx, windows, w);
+            grid_matmul(Into::Replace, dx, windows, w, NOTHING);
         }
     }
 
@@ -304,7 +304,7 @@ impl Layer for Conv2dLayer {
                 ..windows
             };
             let pixels = outputs / self.filters;
-            grid_matmul(Into::Add, dw, windows, View::rows(dy, pixels, self.filters, self.filters));
+            grid_matmul(Into::Add, dw, windows, View::rows(dy, pixels, self.filters, self.filters), NOTHING);
         }
     }
 
