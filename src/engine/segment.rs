@@ -171,9 +171,10 @@ impl Layout {
         let kept = kept.collect::<Option<_>>()?;
         // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so do the
         // output's, which comes for all rows at once, and the input's, which the segment below reads.
+        let is_last = network.segments().last().is_none_or(|last| last == segment);
         let stays = |level: usize| match level.checked_sub(1) {
             None => true,
-            Some(_) if level + 1 == widths.len() => true,
+            Some(_) if level + 1 == widths.len() && is_last => true,
             Some(layer) => {
                 let index = segment.layers.start + layer;
                 network.layer(index).memory().partial == 0 && !network.layer(index).parameters().is_empty()
