@@ -15,11 +15,11 @@ use super::layer::Pass;
 use super::network::Network;
 
 /// Values that the widest level of a pass may take, so that its buffers stay in the cache.
-const VALUES: usize = 1 << 17;
+const VALUES: usize = 1 << 18;
 /// The same of a slice.
 const SLICE_VALUES: usize = 1 << 15;
 /// Most rows of a pass.
-const MAX_ROWS: usize = 32;
+const MAX_ROWS: usize = 64;
 
 /// The inputs of a pass.
 #[derive(Clone, Copy)]

@@ -77,6 +77,19 @@ pub fn check() -> Result<&'static str, String> {
     Path::named().map(Path::name)
 }
 
+/// Bytes of a core's second cache, where the system tells; else those that most processors have at least.
+pub(super) fn second_cache() -> usize {
+    /// Of Linux: `2048K`.
+    const FILE: &str = "/sys/devices/system/cpu/cpu0/cache/index2/size";
+    const USUAL: usize = 1 << 20;
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let size = std::fs::read_to_string(FILE).ok();
+        let kibibytes = size.and_then(|size| size.trim().strip_suffix('K')?.parse::<usize>().ok());
+        kibibytes.and_then(|size| size.checked_mul(1 << 10)).filter(|size| *size > 0).unwrap_or(USUAL)
+    })
+}
+
 /// Loops that gain from wide vectors: a closure, or a struct where the loops are too many for the compiler to inline a
 /// closure by itself.
 pub(super) trait Task {

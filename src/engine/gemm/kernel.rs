@@ -53,6 +53,8 @@ pub(super) struct Product {
     pub(super) into: Into,
     /// What every row of C begins with, or null.
     pub(super) bias: *const f32,
+    /// Values of B.
+    pub(super) of_b: usize,
     /// Rows of B that other pieces of the product have gone through.
     pub(super) done: usize,
     /// What its tiles ask for.

@@ -252,6 +252,7 @@ fn multiply_grid(
         runs: (a.runs.count, a.runs.stride),
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+        of_b: b.groups.count * b.rows.count * b_row,
         done: 0,
         ahead: Ahead::of(a, b, soon),
     };

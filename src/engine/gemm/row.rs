@@ -10,6 +10,7 @@ use super::Into;
 use super::broadcast::{add_quads, finish_quads};
 use super::kernel::Product;
 use super::simd::{QUAD, Simd};
+use crate::engine::processor::second_cache;
 
 /// Most vectors of C's row at once.
 const WIDEST: usize = 8;
@@ -18,9 +19,12 @@ const STRETCH: usize = 1 << 7;
 /// Rows that stream past are asked for so many places ahead of their turn.
 const AHEAD: usize = 8;
 
-/// Values of B that are left to the second cache, to be there still when the same product comes again. The rest streams
-/// past it, so as not to drive them out.
-const KEPT: usize = 1 << 17;
+/// Values of B that are left to the second cache, to be there still when the same product comes again: all, if they fit. If
+/// not, the rest streams past it, so as not to drive them out.
+fn kept(values: usize) -> usize {
+    let cache = second_cache() / size_of::<f32>();
+    if values <= cache / 8 * 7 { values } else { cache / 2 }
+}
 
 /// C's only row; the last `quads` columns in quads.
 ///
@@ -99,10 +103,11 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
         let mut places = MaybeUninit::<[u32; STRETCH + AHEAD]>::uninit();
         let places = places.as_mut_ptr().cast::<u32>();
         let (mut first, end, b_row) = (0, p.k, p.b_row);
+        let kept = kept(p.of_b);
         while first < end {
             let (a, b, n) = (p.a.add(first), p.b.add(first * b_row + j), (end - first).min(STRETCH));
             let count = look_through::<S>(a, n, places);
-            let streams = V > S::VECTORS && (p.done + first) * b_row >= KEPT;
+            let streams = V > S::VECTORS && (p.done + first) * b_row >= kept;
             for i in 0..count {
                 let k = *places.add(i);
                 if streams {
