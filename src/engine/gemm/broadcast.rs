@@ -57,9 +57,11 @@ unsafe fn columns<S: Simd>(p: &Product) {
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
     // In narrow tiles, a step is too short for it.
     let looks_ahead = S::LOOKS_AHEAD && p.ahead.is_something();
+    // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
+    let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
     let (mut j, end) = (0, p.n - quads - upright);
     while j < end {
-        let mut columns = (end - j).min(S::VECTORS * S::LANES);
+        let mut columns = (end - j).min(widest * S::LANES);
         if columns > S::LANES && columns % S::LANES <= narrow {
             // The rest is a block of its own, in vectors that cost half as much.
             columns -= columns % S::LANES;
