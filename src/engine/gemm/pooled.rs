@@ -284,6 +284,7 @@ mod avx512 {
         /// As [`run`](Self::run).
         #[inline]
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+        #[expect(clippy::pointers_in_nomem_asm_block, reason = "the block is empty: it reads and writes nothing")]
         unsafe fn sums<const K: usize, const P: usize, const V: usize>(&self) -> [[[__m512; V]; 4]; P] {
             let (pitch, lanes) = (self.pooled.pitch, self.pooled.lanes());
             let mut weights = [_mm512_setzero_ps(); V];

@@ -222,7 +222,7 @@ pub struct Context<'a> {
     pub prepared: &'a [f32],
     /// Whether it trains.
     pub pass: Pass,
-    /// The layer's index in the network.
+    /// The layer's index in the spec.
     pub layer: usize,
     /// The first row's index in its batch.
     pub first_row: usize,
@@ -251,7 +251,7 @@ pub struct Reference<'a> {
     pub parameters: &'a [f64],
     /// Whether it trains.
     pub pass: Pass,
-    /// The layer's index in the network.
+    /// The layer's index in the spec.
     pub layer: usize,
 }
 

@@ -70,6 +70,20 @@ fn convolutional() -> Network {
     Network::build(&Shape::new(&[1, 3, 4]), &specs).expect("a sound network")
 }
 
+/// A convolution of one-channel images with its ReLU and its pool: one layer, where the processor can, unless they are kept
+/// `apart` by one that does nothing.
+fn pooled(apart: bool) -> Network {
+    let mut specs = serde_json::json!([
+        {"type": "conv2d", "filters": 5, "kernel": 3, "stride": 1, "padding": 1}, {"type": "relu"},
+        {"type": "max_pool2d", "kernel": 2, "stride": null, "padding": 0}, {"type": "affine", "units": 3},
+    ]);
+    if apart {
+        specs.as_array_mut().expect("a list").insert(1, serde_json::json!({"type": "identity"}));
+    }
+    let specs: Vec<LayerSpec> = serde_json::from_value(with_init(specs)).expect("layers");
+    Network::build(&Shape::new(&[1, 2, 6]), &specs).expect("a sound network")
+}
+
 /// Weights so many that a batch stays whole, and threads share their columns.
 fn wide() -> Network {
     let specs = [
@@ -123,7 +137,9 @@ fn everything(optimizer: OptimizerSpec) -> Settings {
 fn trainings() -> Vec<(Network, Settings)> {
     let plain = optimizers().into_iter().map(|optimizer| (network(), settings(optimizer)));
     let [_, momentum, adam] = optimizers();
-    plain.chain([(convolutional(), settings(momentum)), (convolutional(), everything(adam))]).collect()
+    let [_, _, plain_adam] = optimizers();
+    let others = [(convolutional(), settings(momentum)), (convolutional(), everything(adam))];
+    plain.chain(others).chain([(pooled(false), settings(plain_adam))]).collect()
 }
 
 fn settings(optimizer: OptimizerSpec) -> Settings {
@@ -382,6 +398,34 @@ fn looks_inside_say_what_is_there() {
     let weights = &look.layers[0].parameters[0];
     assert!(weights.gradient_norm > 0.0 && weights.update_norm > 0.0 && weights.update_norm < weights.norm);
     assert_eq!(look.filters.as_ref().expect("a convolution").shape, Shape::new(&[5, 1, 3, 3]));
+}
+
+#[test]
+fn looks_inside_see_layers_that_others_have_taken_in() {
+    let (train, test) = (Clouds::new(40, 0), Clouds::new(20, 1));
+    let [together, apart] = [pooled(false), pooled(true)].map(|network| {
+        let settings = settings(OptimizerSpec::Sgd(Sgd { learning_rate: 0.1 }));
+        let mut script = Script::default();
+        Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
+        let look = script.events.into_iter().find_map(|event| match event {
+            TrainEvent::Diagnostics(look) => Some(look.layers),
+            _ => None,
+        });
+        let mut layers = look.expect("a look inside");
+        layers.retain(|layer| layer.name != "identity");
+        layers
+    });
+    assert_eq!((together.len(), apart.len()), (4, 4));
+    for (one, other) in together.iter().zip(&apart) {
+        assert_eq!((&one.name, one.dead_share), (&other.name, other.dead_share));
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-4;
+        assert!(near(one.activations.mean, other.activations.mean), "{one:?} and {other:?}");
+        assert!(near(one.activations.std, other.activations.std), "{one:?} and {other:?}");
+        assert_eq!(one.parameters.len(), other.parameters.len());
+        for (one, other) in one.parameters.iter().zip(&other.parameters) {
+            assert!(one.name == other.name && near(one.gradient_norm, other.gradient_norm), "{one:?} and {other:?}");
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ use super::rng::{Purpose, Rng};
 use super::segment::{Segment, segments};
 use super::shape::Shape;
 
+mod place;
+
 /// Most parameters of a network: 16 GiB of them. Larger ones are refused before anything is laid out.
 const MAX_PARAMETERS: usize = 1 << 32;
 
@@ -54,6 +56,12 @@ pub(super) struct Prepared<'a> {
 }
 
 impl Node {
+    /// Its index in the spec, or in the network if it is in none: what random draws depend on, for which layers are worked
+    /// out together is a matter of the processor.
+    fn index(&self, in_network: usize) -> usize {
+        self.spec.unwrap_or(in_network)
+    }
+
     /// Whether its parameters are prepared for a batch of so many rows.
     fn is_prepared(&self, rows: usize) -> bool {
         /// Rows that make up for a preparation that is for speed alone.
@@ -172,79 +180,6 @@ impl Network {
         }
         network.segments = segments(&network);
         Ok(network)
-    }
-
-    /// Appends the layer of a spec, or of several that are worked out as one; says of how many.
-    fn place(&mut self, specs: &[LayerSpec], index: usize) -> Result<usize, NetworkError> {
-        let spec = &specs[index];
-        let fault = |error| NetworkError { index, error };
-        let too_large =
-            || fault(LayerError { field: None, detail: "the network has more than 2^32 parameters".into() });
-        let planar = self.form().as_image().filter(|_| self.form().is_planar_image());
-        if let Some(image) = planar.filter(|_| spec.wants_interleaved()) {
-            self.push(None, Box::new(Reorder::interleave(image))).ok_or_else(too_large)?;
-        }
-        let above = self.nodes.len();
-        if let Some((layer, rectified)) = self.pooled(&specs[index..]) {
-            let of_first = layer.first().map(|first| first.output().shape().clone());
-            self.push(Some(index), layer).ok_or_else(too_large)?;
-            let first = |rectified| (above, Outputs::First { node: above, rectified });
-            let relu = rectified.then(|| (of_first.clone(), first(true), None));
-            let shown =
-                [Some((of_first, first(false), Some(above))), relu, Some((None, (above + 1, Outputs::Values), None))];
-            let shown = shown.into_iter().flatten();
-            return Ok(specs[index..]
-                .iter()
-                .zip(shown)
-                .map(|(spec, (shape, at, node))| self.show(spec, shape, at, node))
-                .count());
-        }
-        if let Some(outputs) = taken_in(specs, index) {
-            self.show(spec, None, (above, outputs), None);
-            return Ok(1);
-        }
-        let (layer, at) = match spec {
-            LayerSpec::MaxPool2d(pool) if index > 0 && taken_in(specs, index - 1) == Some(Outputs::Rectified) => {
-                (pool.rectified(self.form()), (above + 1, Outputs::Values))
-            }
-            LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
-                (conv.below_zeros(self.form()), (above + 1, Outputs::Values))
-            }
-            LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
-                (norm.rectified(self.form()), (above, Outputs::Plain(above)))
-            }
-            _ => (spec.build(self.form()), (above + 1, Outputs::Values)),
-        };
-        self.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
-        self.show(spec, None, at, Some(above));
-        Ok(1)
-    }
-
-    /// Says where the outputs of a spec's layer, of this shape or the network's so far, are found, and which node has its
-    /// parameters.
-    fn show(
-        &mut self,
-        spec: &LayerSpec,
-        shape: Option<Shape>,
-        (level, outputs): (usize, Outputs),
-        node: Option<usize>,
-    ) {
-        let output = shape.unwrap_or_else(|| self.output().clone());
-        let parameters = node.map_or(0, |node| self.nodes[node].range.len());
-        let summary = LayerSummary { name: spec.name().into(), output, parameters };
-        self.shown.push(Shown { summary, level, outputs, node });
-    }
-
-    /// The layer of a convolution, perhaps a ReLU, and a pool that come next, if there is one that does the work of all;
-    /// and whether there is a ReLU.
-    fn pooled(&self, specs: &[LayerSpec]) -> Option<(Box<dyn Layer>, bool)> {
-        let (conv, pool, rectified) = match specs {
-            [LayerSpec::Conv2d(conv), LayerSpec::MaxPool2d(pool), ..] => (conv, pool, false),
-            [LayerSpec::Conv2d(conv), LayerSpec::Relu(_), LayerSpec::MaxPool2d(pool), ..] => (conv, pool, true),
-            _ => return None,
-        };
-        let learns_below = self.len > 0;
-        conv.pooled(self.form(), pool, rectified).filter(|_| !learns_below).map(|layer| (layer, rectified))
     }
 
     /// Appends a layer; `None` where its size overflows.
@@ -396,7 +331,14 @@ impl Network {
         let node = &self.nodes[layer];
         let prepared = prepared.filter(|prepared| node.is_prepared(prepared.rows));
         let prepared = prepared.map_or(&[][..], |prepared| &prepared.values[node.prepared.clone()]);
-        Context { parameters: &parameters[node.range.clone()], prepared, pass, layer, first_row, pieces: 1 }
+        Context {
+            parameters: &parameters[node.range.clone()],
+            prepared,
+            pass,
+            layer: node.index(layer),
+            first_row,
+            pieces: 1,
+        }
     }
 
     /// Whether a layer or one below it has parameters.
@@ -408,27 +350,16 @@ impl Network {
     /// batch.
     pub fn reference(&self, parameters: &[f64], pass: Pass, x: &ArrayView2<'_, f64>) -> Array2<f64> {
         self.nodes.iter().enumerate().fold(x.to_owned(), |x, (layer, node)| {
-            let at = Reference { parameters: &parameters[node.range.clone()], pass, layer };
+            let at = Reference { parameters: &parameters[node.range.clone()], pass, layer: node.index(layer) };
             node.layer.reference(&at, x.view())
         })
     }
 }
 
-/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation before it; and what its
-/// outputs are then.
-fn taken_in(specs: &[LayerSpec], index: usize) -> Option<Outputs> {
-    let Some(LayerSpec::Relu(_)) = specs.get(index) else { return None };
-    match (index.checked_sub(1).map(|before| &specs[before]), specs.get(index + 1)) {
-        (_, Some(LayerSpec::MaxPool2d(_))) => Some(Outputs::Rectified),
-        (Some(LayerSpec::BatchNorm(_)), _) => Some(Outputs::Values),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::layer::{affine::Affine, relu::Relu};
     use super::*;
+    use crate::engine::layer::{affine::Affine, relu::Relu};
 
     fn two_layer_net() -> Network {
         let specs = [LayerSpec::Affine(Affine::of(50)), LayerSpec::Relu(Relu {}), LayerSpec::Affine(Affine::of(10))];
@@ -462,7 +393,7 @@ mod tests {
     #[test]
     fn initial_weights_depend_on_the_seed_alone() {
         let network = two_layer_net();
-        let he = Init::He(super::super::init::He {});
+        let he = Init::He(crate::engine::init::He {});
         assert_eq!(network.init(&he, 1), network.init(&he, 1));
         assert_ne!(network.init(&he, 1), network.init(&he, 2));
     }
