@@ -6,7 +6,7 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
-use dojang::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul};
+use dojang::engine::gemm::{Axis, Grid, Into, NOTHING, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul};
 use dojang::engine::layer::Panels;
 
 /// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
@@ -94,5 +94,28 @@ fn convolutions(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, affine, convolutions);
+/// A convolution with the pool above it, for one image: forward as in a prediction and as in training, and the gradient of
+/// the weights, whose operations are those of the convolution alone, though it leaves most of them out.
+fn pooled_convolution(c: &mut Criterion) {
+    let sizes = Pooled { kernel: 5, filters: 30, output: [12, 12], pitch: 28, rectified: true };
+    if !Pooled::is_possible(sizes.kernel) {
+        return;
+    }
+    let mut group = c.benchmark_group("pooled conv2d");
+    let flops = 2 * (24 * 24) * 25 * sizes.filters;
+    let name = |what: &str| format!("P3 1→30 of 28×28 {what}");
+    let x: Vec<f32> = (0..28 * 28).map(|pixel| (pixel * 7919 % 255) as f32 / 255.0).collect();
+    let w: Vec<f32> = (0..25 * sizes.lanes()).map(|i| (i * 7919 % 201) as f32 / 100.0 - 1.0).collect();
+    let (w, bias) = (Aligned::from(w), vec![0.5; sizes.lanes()]);
+    let (mut y, mut bits) = (vec![0.0; sizes.pixels() * sizes.filters], vec![0; sizes.words()]);
+    measure(&mut group, name("forward"), flops, || sizes.forward(&x, (&w, &bias), &mut y, None));
+    measure(&mut group, name("forward, to go back"), flops, || {
+        sizes.forward(&x, (&w, &bias), &mut y, Some(&mut bits));
+    });
+    let (mut tables, mut dw, mut db) = (vec![0.0; sizes.tables()], vec![0.0; 25 * sizes.filters], vec![0.0; 30]);
+    measure(&mut group, name("dW"), flops, || sizes.gradient(&x, (&y, &bits), &mut tables, (&mut dw, &mut db)));
+    group.finish();
+}
+
+criterion_group!(benches, affine, convolutions, pooled_convolution);
 criterion_main!(benches);
