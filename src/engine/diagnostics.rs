@@ -140,19 +140,17 @@ fn activations(network: &Network, work: &Workspace, parameters: &[f32], shown: &
         match shown.outputs {
             Outputs::Values | Outputs::Rectified => outputs.extend_from_slice(shard),
             Outputs::Plain(node) => {
+                let layer = network.layer(node).collective().expect("a batch normalisation");
+                let whole = work.batch(node).known().whole;
                 outputs.resize(shard.len(), 0.0);
-                if let Some(layer) = network.layer(node).collective() {
-                    let whole = work.batch(node).known().whole;
-                    layer.forward_plain(network.part(node, parameters), whole, shard, &mut outputs);
-                }
+                layer.forward_plain(network.part(node, parameters), whole, shard, &mut outputs);
             }
             Outputs::First { node, .. } => {
+                let layer = network.layer(node).first().expect("a layer that does the work of several");
+                let mut scratch = vec![0.0; layer.memory().scratch];
+                let at = network.context(node, parameters, None, Pass::Infer, 0);
                 outputs.resize(shard.len() / network.width(node) * width, 0.0);
-                if let Some(layer) = network.layer(node).first() {
-                    let mut scratch = vec![0.0; layer.memory().scratch];
-                    let at = network.context(node, parameters, None, Pass::Infer, 0);
-                    layer.forward(&at, &mut scratch, shard, &mut outputs);
-                }
+                layer.forward(&at, &mut scratch, shard, &mut outputs);
             }
         }
         if let Outputs::Rectified | Outputs::First { rectified: true, .. } = shown.outputs {

@@ -169,8 +169,8 @@ impl Layout {
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
         let kept = memories.iter().map(|memory| Some((place(rows.checked_mul(memory.kept)?)?, memory.kept)));
         let kept = kept.collect::<Option<_>>()?;
-        // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so do the
-        // output's, which comes for all rows at once, and the input's, which the segment below reads.
+        // A gradient stays if the layer that gave the values works its own gradient out over the whole batch; so do that of
+        // the network's output, which comes for all rows at once, and the input's, which the segment below reads.
         let is_last = network.segments().last().is_none_or(|last| last == segment);
         let stays = |level: usize| match level.checked_sub(1) {
             None => true,
