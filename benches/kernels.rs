@@ -79,6 +79,7 @@ fn convolutions(c: &mut Criterion) {
             rows: Axis::new(output, channels),
             runs: Axis::new(kernel, pitch),
             columns: Axis::new(kernel * channels, 1),
+            may_hold_zeros: false,
         };
         let (mut y, mut dw) = (vec![0.0; pixels * filters], vec![0.0; of_filter * filters]);
         let w = View::rows(&w, of_filter, filters, filters);

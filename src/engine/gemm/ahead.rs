@@ -5,6 +5,7 @@
 //! that follow, the columns of Xᵀ beside its own, and what the caller says it will read [soon](super::grid_matmul).
 //! Nothing depends on it but time.
 
+use super::simd::Simd;
 use super::{Grid, LINE};
 
 /// Most things that are asked for.
@@ -43,6 +44,49 @@ impl Region {
     fn row(start: *const f32, values: usize, (runs, steps): (usize, usize)) -> Self {
         let run = steps * LINE;
         Self { start, tiles: values.div_ceil((runs * run).max(1)), tile: runs * run, run, step: LINE }
+    }
+}
+
+/// The lines of a tile's part of a region, spread evenly over some goes.
+pub(super) struct Lines {
+    next: *const f32,
+    step: usize,
+    /// From a run's last line to the first one of the next.
+    jump: usize,
+    /// Steps of a run that are left, and all of them.
+    left: usize,
+    steps: usize,
+    /// Lines a go.
+    each: usize,
+}
+
+impl Region {
+    /// The lines of a tile of so many runs of so many steps, to be asked for in `count` goes.
+    #[inline(always)]
+    pub(super) fn lines(&self, (runs, steps): (usize, usize), count: usize) -> Lines {
+        let each = if self.tiles == 0 { 0 } else { (runs * steps).div_ceil(count.max(1)) };
+        let jump = self.run.wrapping_sub(steps * self.step);
+        Lines { next: self.start, step: self.step, jump, left: steps, steps, each }
+    }
+}
+
+impl Lines {
+    /// Asks for the lines of a go.
+    #[inline(always)]
+    pub(super) fn ask<S: Simd>(&mut self) {
+        let mut asked = 0;
+        while asked < self.each {
+            let these = (self.each - asked).min(self.left);
+            for _ in 0..these {
+                // SAFETY: a prefetch reads nothing; `S` is the implementation that runs.
+                unsafe { S::prefetch_later(self.next) }
+                self.next = self.next.wrapping_add(self.step);
+            }
+            (asked, self.left) = (asked + these, self.left - these);
+            if self.left == 0 {
+                (self.next, self.left) = (self.next.wrapping_add(self.jump), self.steps);
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::Into;
 use super::ahead::Region;
 use super::kernel::Product;
 use super::row::row;
+use super::sieve::{Sieve, Steps};
 use super::simd::{QUAD, Simd};
 use super::strip::{STRIP, strip};
 
@@ -48,28 +49,30 @@ pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
 /// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
 #[inline(always)]
 unsafe fn columns<S: Simd>(p: &Product) {
-    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD { p.n % S::LANES } else { 0 };
+    // Only plain tiles leave steps out.
+    let sieves = S::SIEVES && p.may_hold_zeros;
+    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD && !sieves { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
         // SAFETY: as the caller vouches.
         return unsafe { row::<S>(p, quads) };
     }
     let upright = if p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
-    // In narrow tiles, a step is too short for it.
-    let looks_ahead = S::LOOKS_AHEAD && p.ahead.is_something();
+    // In narrow tiles, a step is too short for either.
+    let is_careful = S::LOOKS_AHEAD && (p.ahead.is_something() || Sieve::fits::<S>(p));
     // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
     let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
     let (mut j, end) = (0, p.n - quads - upright);
     while j < end {
         let mut columns = (end - j).min(widest * S::LANES);
-        if columns > S::LANES && columns % S::LANES <= narrow {
+        if columns > S::LANES && columns % S::LANES <= narrow && !sieves {
             // The rest is a block of its own, in vectors that cost half as much.
             columns -= columns % S::LANES;
         }
         // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
         // wide vectors has those of narrow ones.
         unsafe {
-            match (columns.div_ceil(S::LANES), looks_ahead) {
+            match (columns.div_ceil(S::LANES), is_careful) {
                 (1, _) if columns <= narrow => block::<S::Narrow, 1, false>(p, j, columns),
                 (1, _) => block::<S, 1, false>(p, j, columns),
                 (2, false) => block::<S, 2, false>(p, j, columns),
@@ -110,13 +113,14 @@ macro_rules! heights {
 unsafe fn block<S: Simd, const V: usize, const AHEAD: bool>(p: &Product, j: usize, columns: usize) {
     let tiles = p.m.div_ceil(highest::<S>(V));
     let before = j / (S::VECTORS * S::LANES) * p.m.div_ceil(highest::<S>(S::VECTORS));
+    let mut sieve = (AHEAD && Sieve::fits::<S>(p)).then(Sieve::new);
     for group in 0..p.groups.0 {
         let mut i = 0;
         for tile in 0..tiles {
             let end = p.m * (tile + 1) / tiles;
             let at = Place { group, i, j, columns, nth: before + tile };
             // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
-            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at)) }
+            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at, &mut sieve)) }
             i = end;
         }
     }
@@ -140,17 +144,25 @@ struct Place {
 }
 
 #[inline(always)]
-unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
+unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    at: Place,
+    sieve: &mut Option<Sieve>,
+) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
     if const { R <= highest::<S>(V) && (S::LOOKS_AHEAD || !AHEAD) } {
         // SAFETY: as the caller vouches.
-        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V, AHEAD>(p, at) } }
+        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V, AHEAD>(p, at, sieve) } }
     }
 }
 
 /// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
+unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    at: Place,
+    sieve: &mut Option<Sieve>,
+) {
     let Place { group, i, j, columns, nth } = at;
     let last = columns - (V - 1) * S::LANES;
     // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
@@ -181,27 +193,39 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &P
         // multiply: a twentieth more time, a quarter for a tile of one vector.
         let rows = std::hint::black_box(rows);
         let region = if AHEAD { p.ahead.of_tile(nth) } else { Region::none(first) };
-        // Plain loops: a closure would not take the instructions of its surroundings over.
-        for run in 0..p.runs.0 {
-            let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
-            let mut ahead = region.start.wrapping_add(run * region.run);
-            for _ in 0..p.k {
-                if AHEAD {
-                    S::prefetch_later(ahead);
-                    ahead = ahead.wrapping_add(region.step);
-                }
-                let mut row = [S::zero(); V];
-                for (v, vector) in row.iter_mut().enumerate() {
-                    let from = b.wrapping_add(v * S::LANES);
-                    *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-                }
-                for (sums, a) in sums.iter_mut().zip(&rows) {
-                    let value = S::splat(*a.add(at));
-                    for (sum, &b) in sums.iter_mut().zip(&row) {
-                        *sum = S::multiply_add(value, b, *sum);
+        let mut steps = Steps::new();
+        let pays = match sieve {
+            Some(sieve) if AHEAD => sieve.find::<S, R>(p, (&rows, i), &mut steps),
+            _ => false,
+        };
+        if AHEAD && pays && p.a_row == 1 {
+            let (first, mut rows) = (std::hint::black_box(first), rows);
+            for (r, row) in rows.iter_mut().enumerate() {
+                *row = first.add(r);
+            }
+            sift::<S, R, V>(p, &mut sums, &rows, (j, last), &steps, region);
+        } else if AHEAD && pays {
+            sift::<S, R, V>(p, &mut sums, &rows, (j, last), &steps, region);
+        } else {
+            // Plain loops: a closure would not take the instructions of its surroundings over.
+            for run in 0..p.runs.0 {
+                let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
+                let mut ahead = region.start.wrapping_add(run * region.run);
+                for _ in 0..p.k {
+                    if AHEAD {
+                        S::prefetch_later(ahead);
+                        ahead = ahead.wrapping_add(region.step);
                     }
+                    step::<S, R, V>(&mut sums, &rows, at, b, last);
+                    (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
                 }
-                (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
+            }
+        }
+        if p.may_hold_zeros {
+            for sums in &mut sums {
+                for sum in sums {
+                    *sum = S::without_sign_of_zero(*sum);
+                }
             }
         }
         for (r, sums) in sums.iter().enumerate() {
@@ -209,6 +233,76 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &P
             for (v, &sum) in sums.iter().enumerate() {
                 let c = c.add(v * S::LANES);
                 if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
+            }
+        }
+    }
+}
+
+/// Does the steps that are worth doing.
+///
+/// # Safety
+/// As for [`tile`]; the steps must be its own.
+#[inline(always)]
+unsafe fn sift<S: Simd, const R: usize, const V: usize>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    (j, last): (usize, usize),
+    steps: &Steps,
+    region: Region,
+) {
+    /// Steps between two looks ahead.
+    const STRIDE: usize = 8;
+    let count = steps.len();
+    let mut lines = region.lines((p.runs.0, p.k), count.div_ceil(STRIDE));
+    let mut i = 0;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let b = p.b.add(j);
+        while i < count {
+            lines.ask::<S>();
+            let end = (i + STRIDE).min(count);
+            // Twice, so that the question is not asked at every step.
+            if last == S::LANES {
+                while i < end {
+                    let (at, of_b) = steps.at(i);
+                    step::<S, R, V>(sums, rows, at, b.add(of_b), S::LANES);
+                    i += 1;
+                }
+            } else {
+                while i < end {
+                    let (at, of_b) = steps.at(i);
+                    step::<S, R, V>(sums, rows, at, b.add(of_b), last);
+                    i += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of the values at `at` in each row with the row of B at `b`.
+///
+/// # Safety
+/// As for [`tile`], of a step of its.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    at: usize,
+    b: *const f32,
+    last: usize,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut row = [S::zero(); V];
+        for (v, vector) in row.iter_mut().enumerate() {
+            let from = b.wrapping_add(v * S::LANES);
+            *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+        }
+        for (sums, a) in sums.iter_mut().zip(rows) {
+            let value = S::splat(*a.add(at));
+            for (sum, &b) in sums.iter_mut().zip(&row) {
+                *sum = S::multiply_add(value, b, *sum);
             }
         }
     }
@@ -271,11 +365,12 @@ pub(super) unsafe fn finish_quads<S: Simd>(p: &Product, i: usize, j: usize, colu
         let (sums, c) = (S::fold(sum), p.c.add(i * p.c_row + j));
         for (column, sum) in sums.iter().enumerate().take(columns) {
             let c = c.add(column);
-            *c = match (p.bias.is_null(), p.into) {
+            let value = match (p.bias.is_null(), p.into) {
                 (false, _) => *p.bias.add(j + column) + sum,
                 (_, Into::Add) => *c + sum,
                 (_, Into::Replace) => *sum,
             };
+            *c = if p.may_hold_zeros { value + 0.0 } else { value };
         }
     }
 }

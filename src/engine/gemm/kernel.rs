@@ -57,6 +57,8 @@ pub(super) struct Product {
     pub(super) of_b: usize,
     /// Rows of B that other pieces of the product have gone through.
     pub(super) done: usize,
+    /// Whether tiles look for zeros of A.
+    pub(super) may_hold_zeros: bool,
     /// What its tiles ask for.
     pub(super) ahead: Ahead,
 }
@@ -105,7 +107,7 @@ unsafe fn avx2(kind: Kind, p: &Product) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq,popcnt,bmi1,bmi2")]
 unsafe fn avx512(kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
     unsafe { all::<Avx512>(kind, p) }

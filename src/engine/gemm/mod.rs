@@ -11,6 +11,7 @@ mod broadcast;
 mod kernel;
 mod pooled;
 mod row;
+mod sieve;
 mod simd;
 pub mod sparse;
 mod strip;
@@ -103,6 +104,9 @@ pub struct Grid<'a> {
     pub runs: Axis,
     /// Columns of a run.
     pub columns: Axis,
+    /// Whether many of its values may be zero, as those of images or after a ReLU: a product with it then looks for what
+    /// they spare it.
+    pub may_hold_zeros: bool,
 }
 
 /// So many things, so many values apart.
@@ -144,6 +148,7 @@ impl<'a> From<View<'a>> for Grid<'a> {
             rows: Axis::new(view.rows, view.row_stride),
             runs: Axis::ONE,
             columns: Axis::new(view.cols, view.col_stride),
+            may_hold_zeros: false,
         }
     }
 }
@@ -254,6 +259,7 @@ fn multiply_grid(
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         of_b: b.groups.count * b.rows.count * b_row,
         done: 0,
+        may_hold_zeros: a.may_hold_zeros,
         ahead: Ahead::of(a, b, soon),
     };
     // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and C is a view of as

@@ -73,7 +73,7 @@ unsafe fn look_through<S: Simd>(values: *const f32, n: usize, places: *mut u32) 
     // SAFETY: as the caller vouches; there are at most `k` places before those of a vector.
     unsafe {
         while k < n {
-            count += S::places(values.add(k), (n - k).min(S::LANES), k as u32, places.add(count));
+            count += S::places(&[values], k, (n - k).min(S::LANES), places.add(count));
             k += S::LANES;
         }
         for i in 0..AHEAD {
@@ -137,6 +137,7 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
         }
         for (v, &sum) in sums.iter().enumerate() {
             let c = c.add(v * S::LANES);
+            let sum = if p.may_hold_zeros { S::without_sign_of_zero(sum) } else { sum };
             if is_whole(v) { S::store(c, sum) } else { S::store_part(c, sum, last) }
         }
         if QUADS {

@@ -6,6 +6,9 @@
 /// Columns of a quad.
 pub(super) const QUAD: usize = 4;
 
+/// Where some places begin, how far apart they are, and where they are written to.
+pub(super) type Places = ((usize, usize), *mut u32);
+
 /// Vectors of `f32` and what can be done with them.
 ///
 /// # Safety
@@ -20,6 +23,8 @@ pub(super) trait Simd: Copy {
     const ROWS: [usize; 4];
     /// Whether tiles ask for what is read next.
     const LOOKS_AHEAD: bool = false;
+    /// Whether tiles that look ahead leave steps out, too.
+    const SIEVES: bool = false;
     type Vector: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;
@@ -33,22 +38,60 @@ pub(super) trait Simd: Copy {
     unsafe fn store_part(to: *mut f32, v: Self::Vector, n: usize);
     /// `a·b + c`.
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The same values, but +0 for −0.
+    #[inline(always)]
+    unsafe fn without_sign_of_zero(v: Self::Vector) -> Self::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { Self::multiply_add(Self::zero(), Self::zero(), v) }
+    }
     /// `n` values, each to the four lanes of a quad, and zeros beyond.
     unsafe fn splat_quads(from: *const f32, n: usize) -> Self::Vector;
     /// The first `columns` values of `n` rows, `row` apart, each row to a quad, and zeros beyond.
     unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> Self::Vector;
     /// The sum of the quads.
     unsafe fn fold(v: Self::Vector) -> [f32; QUAD];
-    /// Writes which of the first `n ≤ LANES` values are not zero to `to`, counted from `first` on, and returns how many
-    /// those are; of `to`, it may write to as many places as a vector has lanes.
+    /// Writes which of the `n ≤ LANES` columns from `first` on are not zero in some of the rows to `to`, and returns how
+    /// many those are; of `to`, it may write to as many places as a vector has lanes.
     #[inline(always)]
-    unsafe fn places(from: *const f32, n: usize, first: u32, to: *mut u32) -> usize {
+    unsafe fn places<const R: usize>(rows: &[*const f32; R], first: usize, n: usize, to: *mut u32) -> usize {
+        let mut count = 0;
+        for k in first..first + n {
+            // SAFETY: the caller vouches for the pointers.
+            unsafe {
+                *to.add(count) = k as u32;
+                count += usize::from(rows.iter().any(|row| *row.add(k) != 0.0));
+            }
+        }
+        count
+    }
+    /// For each of some steps, `step` values apart, a bit for each of `n ≤ 64` values: whether it is not zero.
+    #[inline(always)]
+    unsafe fn occupied(from: *const f32, n: usize, (steps, step): (usize, usize), bits: *mut u64) {
+        for k in 0..steps {
+            // SAFETY: the caller vouches for the pointers.
+            unsafe {
+                let bit = |i: usize| u64::from(*from.add(k * step + i) != 0.0) << i;
+                *bits.add(k) = (0..n).fold(0, |bits, i| bits | bit(i));
+            }
+        }
+    }
+    /// For each of `n` words that has a bit of `mask`, writes a place to `a` and one to `b`: each where the first word's
+    /// is, and how far apart they are. Returns how many there are, and may write to as many more as a vector has lanes.
+    #[inline(always)]
+    unsafe fn steps(
+        words: *const u64,
+        n: usize,
+        mask: u64,
+        ((a_first, a_step), a): Places,
+        ((b_first, b_step), b): Places,
+    ) -> usize {
         let mut count = 0;
         for k in 0..n {
             // SAFETY: the caller vouches for the pointers.
             unsafe {
-                *to.add(count) = first + k as u32;
-                count += usize::from(*from.add(k) != 0.0);
+                *a.add(count) = (a_first + k * a_step) as u32;
+                *b.add(count) = (b_first + k * b_step) as u32;
+                count += usize::from(*words.add(k) & mask != 0);
             }
         }
         count
@@ -165,7 +208,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{QUAD, Simd};
+    use super::{Places, QUAD, Simd};
 
     /// 32 registers of 16 values.
     #[derive(Clone, Copy)]
@@ -176,6 +219,7 @@ mod x86 {
         const VECTORS: usize = 4;
         const ROWS: [usize; 4] = [14, 12, 9, 6];
         const LOOKS_AHEAD: bool = true;
+        const SIEVES: bool = true;
         type Vector = __m512;
         type Narrow = Avx2;
 
@@ -269,17 +313,73 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn places(from: *const f32, n: usize, first: u32, to: *mut u32) -> usize {
+        unsafe fn places<const R: usize>(rows: &[*const f32; R], first: usize, n: usize, to: *mut u32) -> usize {
             const LANES: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
             // SAFETY: the caller vouches for the instructions and the pointers.
             unsafe {
-                let values = if n == 16 { _mm512_loadu_ps(from) } else { Self::load_part(from, n) };
+                // Only zeros have no bit set, but for the sign.
+                let mut values = _mm512_setzero_ps();
+                for row in rows {
+                    let from = row.add(first);
+                    values =
+                        _mm512_or_ps(values, if n == 16 { _mm512_loadu_ps(from) } else { Self::load_part(from, n) });
+                }
                 let found = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
                 let places =
                     _mm512_add_epi32(_mm512_loadu_si512(LANES.as_ptr().cast()), _mm512_set1_epi32(first as i32));
                 _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(found, places));
                 found.count_ones() as usize
             }
+        }
+
+        #[inline(always)]
+        unsafe fn occupied(from: *const f32, n: usize, (steps, step): (usize, usize), bits: *mut u64) {
+            let of_quarter = |quarter: usize| ((1u32 << n.saturating_sub(16 * quarter).min(16)) - 1) as u16;
+            let masks = [of_quarter(0), of_quarter(1), of_quarter(2), of_quarter(3)];
+            for k in 0..steps {
+                // SAFETY: the caller vouches for the instructions and the pointers; none but these values are read.
+                unsafe {
+                    let (from, bits) = (from.add(k * step), bits.add(k).cast::<u16>());
+                    // Each written for itself: put together in a register, they would take twice as long.
+                    for (quarter, &mask) in masks.iter().enumerate() {
+                        let values = _mm512_maskz_loadu_ps(mask, from.wrapping_add(16 * quarter));
+                        *bits.add(quarter) = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
+                    }
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn steps(
+            words: *const u64,
+            n: usize,
+            mask: u64,
+            ((a_first, a_step), a): Places,
+            ((b_first, b_step), b): Places,
+        ) -> usize {
+            const LANES: [i32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+            let (mut count, mut k) = (0, 0);
+            // SAFETY: the caller vouches for the instructions and the pointers.
+            unsafe {
+                let lanes = _mm256_loadu_si256(LANES.as_ptr().cast());
+                let first_a = _mm256_set1_epi32(a_first as i32);
+                let mut of_a = _mm256_add_epi32(first_a, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(a_step as i32)));
+                let first_b = _mm256_set1_epi32(b_first as i32);
+                let mut of_b = _mm256_add_epi32(first_b, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(b_step as i32)));
+                let (next_a, next_b) = (_mm256_set1_epi32(8 * a_step as i32), _mm256_set1_epi32(8 * b_step as i32));
+                let mask = _mm512_set1_epi64(mask.cast_signed());
+                while k < n {
+                    let left = n - k;
+                    let these = if left < 8 { (1u8 << left) - 1 } else { u8::MAX };
+                    let found = _mm512_test_epi64_mask(_mm512_maskz_loadu_epi64(these, words.add(k).cast()), mask);
+                    _mm256_storeu_si256(a.add(count).cast(), _mm256_maskz_compress_epi32(found, of_a));
+                    _mm256_storeu_si256(b.add(count).cast(), _mm256_maskz_compress_epi32(found, of_b));
+                    count += found.count_ones() as usize;
+                    (of_a, of_b) = (_mm256_add_epi32(of_a, next_a), _mm256_add_epi32(of_b, next_b));
+                    k += 8;
+                }
+            }
+            count
         }
 
         #[inline(always)]

@@ -107,7 +107,7 @@ impl Filling<'_> {
     /// # Safety
     /// The processor must have AVX-512F.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,popcnt")]
     unsafe fn avx512(&mut self) {
         use std::arch::x86_64::*;
         self.each(|places, dense, values, found| {

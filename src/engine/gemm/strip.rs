@@ -109,7 +109,7 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
         for (v, sums) in sums.iter().enumerate() {
             for (column, &sum) in sums.iter().enumerate() {
                 let mut values = [0.0; MOST_LANES];
-                S::store(values.as_mut_ptr(), sum);
+                S::store(values.as_mut_ptr(), if p.may_hold_zeros { S::without_sign_of_zero(sum) } else { sum });
                 let here = if v + 1 < V { S::LANES } else { last };
                 for (lane, value) in values.iter().enumerate().take(here) {
                     *c.add((v * S::LANES + lane) * p.c_row + column) = *value;

@@ -62,6 +62,7 @@ proptest! {
             rows: Axis::new(rows, strides.1),
             runs: Axis::new(runs, strides.2),
             columns: Axis::new(columns, strides.3),
+            may_hold_zeros: false,
         };
         let plain = Array2::from_shape_fn((groups * rows, runs * columns), |(i, k)| {
             let (g, r, run, column) = (i / rows, i % rows, k / columns, k % columns);
@@ -110,9 +111,9 @@ proptest! {
         let (x, y) = (random(1, shards * x_stride, 0), random(1, shards * y_stride, 1));
         let (x, y) = (x.as_slice().expect("standard layout"), y.as_slice().expect("standard layout"));
         let (runs, columns) = (Axis::new(shards, x_stride), Axis::new(k, m));
-        let a = Grid { data: x, groups: Axis::ONE, rows: Axis::new(m, 1), runs, columns };
+        let a = Grid { data: x, groups: Axis::ONE, rows: Axis::new(m, 1), runs, columns, may_hold_zeros: false };
         let groups = Axis::new(shards, y_stride);
-        let b = Grid { data: y, groups, rows: Axis::new(k, n), runs: Axis::ONE, columns: Axis::new(n, 1) };
+        let b = Grid { data: y, groups, rows: Axis::new(k, n), runs: Axis::ONE, columns: Axis::new(n, 1), may_hold_zeros: false };
         for path in Path::available() {
             let (mut whole, mut steps) = (vec![2.0; m * n], vec![2.0; m * n]);
             let begin = if add { Into::Add } else { Into::Replace };
@@ -152,6 +153,62 @@ proptest! {
         }
     }
 
+    /// Products that leave steps out, for whole rows of zeros and columns of them, and −0 here and there: what a sum step by
+    /// step gives, in pieces of rows too, and a row for itself.
+    #[test]
+    fn what_zeros_spare_changes_no_bit(
+        m in 1usize..150, cut in 0usize..150, k in 1usize..300, n in 1usize..140, runs in 1usize..4, seed: u64,
+        upright: bool, density in 0u32..11, add: bool,
+    ) {
+        let (cut, runs) = (cut.min(m), if upright { runs } else { 1 });
+        let steps = runs * k;
+        let mut rng = Rng::new(seed, Purpose::GradientCheck, 2, 0);
+        let mut odds = |size: usize| (0..size).map(|_| rng.bits() % 10 < density).collect::<Vec<_>>();
+        let (columns, blocks) = (odds(steps), odds(m.div_ceil(7) * steps.div_ceil(9)));
+        let is_kept = |i: usize, s: usize| columns[s] && blocks[i / 7 * steps.div_ceil(9) + s / 9];
+        let values = random(m, steps, 0);
+        let value = |i: usize, s: usize| if is_kept(i, s) { values[[i, s]] } else { [0.0, -0.0][(i + s) % 2] };
+        let data: Vec<f32> = match upright {
+            true => (0..steps * m).map(|at| value(at % m, at / m)).collect(),
+            false => (0..m * steps).map(|at| value(at / steps, at % steps)).collect(),
+        };
+        let b = random(steps, n, 1);
+        let grid = |first: usize, rows: usize| Grid {
+            data: &data[(if upright { first } else { first * steps }).min(data.len())..],
+            groups: Axis::ONE,
+            rows: Axis::new(rows, if upright { 1 } else { steps }),
+            runs: Axis::new(runs, k * m),
+            columns: Axis::new(k, if upright { m } else { 1 }),
+            may_hold_zeros: true,
+        };
+        let into = if add { Into::Add } else { Into::Replace };
+        let start = if add { -0.0 } else { 0.0 };
+        for path in Path::available() {
+            let product = |first: usize, rows: usize, c: &mut [f32]| {
+                let c = ViewMut::rows(c, rows, n, n);
+                multiply_grid(path, Kind::Broadcast, into, c, (&grid(first, rows), &view(&b).into()), None, NOTHING);
+            };
+            let (mut whole, mut pieces, mut last) = (vec![start; m * n], vec![start; m * n], vec![start; n]);
+            product(0, m, &mut whole);
+            let (first, second) = pieces.split_at_mut(cut * n);
+            product(0, cut, first);
+            product(cut, m - cut, second);
+            product(m - 1, 1, &mut last);
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&whole), bits(&pieces), "{:?}", path);
+            prop_assert_eq!(bits(&whole[(m - 1) * n..]), bits(&last), "{:?}", path);
+            for (at, &sum) in whole.iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                if path.name() == "avx512" {
+                    let exact = (0..steps).fold(0.0f32, |sum, s| value(i, s).mul_add(b[[s, j]], sum));
+                    prop_assert_eq!((sum.to_bits(), i, j), ((exact + 0.0).to_bits(), i, j));
+                }
+                let truth: f64 = (0..steps).map(|s| f64::from(value(i, s)) * f64::from(b[[s, j]])).sum();
+                prop_assert!((f64::from(sum) - truth).abs() < 1e-3, "{path:?}");
+            }
+        }
+    }
+
     /// The same where A lies column by column.
     #[test]
     fn cutting_upright_rows_changes_no_bit(m in 1usize..150, cut in 0usize..150, k in 1usize..40, n in 1usize..70) {
@@ -174,8 +231,22 @@ proptest! {
 #[should_panic(expected = "A's runs and B's groups differ")]
 fn groups_that_do_not_match_are_refused() {
     let (two, one) = (Axis::new(2, 1), Axis::new(1, 1));
-    let a = Grid { data: &[0.0; 4], groups: Axis::ONE, rows: one, runs: Axis::ONE, columns: Axis::new(4, 1) };
-    let b = Grid { data: &[0.0; 4], groups: Axis::new(2, 2), rows: two, runs: Axis::ONE, columns: one };
+    let a = Grid {
+        data: &[0.0; 4],
+        groups: Axis::ONE,
+        rows: one,
+        runs: Axis::ONE,
+        columns: Axis::new(4, 1),
+        may_hold_zeros: false,
+    };
+    let b = Grid {
+        data: &[0.0; 4],
+        groups: Axis::new(2, 2),
+        rows: two,
+        runs: Axis::ONE,
+        columns: one,
+        may_hold_zeros: false,
+    };
     grid_matmul(Into::Replace, &mut [0.0; 4], a, b, NOTHING);
 }
 
@@ -183,7 +254,8 @@ fn groups_that_do_not_match_are_refused() {
 #[should_panic(expected = "beyond its data")]
 fn a_grid_beyond_its_data_is_refused() {
     let axis = Axis::new(2, 2);
-    let a = Grid { data: &[0.0; 4], groups: axis, rows: axis, runs: Axis::ONE, columns: Axis::ONE };
+    let a =
+        Grid { data: &[0.0; 4], groups: axis, rows: axis, runs: Axis::ONE, columns: Axis::ONE, may_hold_zeros: false };
     grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1), NOTHING);
 }
 

@@ -136,7 +136,7 @@ impl Layer for AffineLayer {
         let (w, b) = at.parameters.split_at(self.weights());
         over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, panel, y| {
             let w = View::rows(&w[panel.values.start..], self.inputs, panel.width(), panel.width()); // [I, part of O]
-            biased_matmul(y, x, w, &b[panel.columns]);
+            biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[panel.columns]);
         });
     }
 
@@ -176,6 +176,7 @@ impl Layer for AffineLayer {
                 rows: Axis::new(rows, 1),
                 runs: stack.shards,
                 columns: Axis::new(stack.rows, self.inputs),
+                may_hold_zeros: true,
             };
             // [N, part of O]
             let dy = Grid {
@@ -184,6 +185,7 @@ impl Layer for AffineLayer {
                 rows: Axis::new(stack.rows, self.units),
                 runs: Axis::ONE,
                 columns: Axis::new(panel.width(), 1),
+                may_hold_zeros: false,
             };
             let (into, soon) = if i == 0 { (Into::Replace, batch.soon) } else { (Into::Add, NOTHING) };
             grid_matmul(into, gradient, x, dy, soon);

@@ -195,6 +195,7 @@ impl Conv2dLayer {
             rows: Axis::new(self.window.output[1], sw * channels),
             runs: Axis::new(kh, pitch),
             columns: Axis::new(kw * channels, 1),
+            may_hold_zeros: false,
         }
     }
 
@@ -280,6 +281,7 @@ impl Layer for Conv2dLayer {
                 rows: Axis::new(width, f),
                 runs: Axis::new(kh, pitch),
                 columns: Axis::new(kw * f, 1),
+                may_hold_zeros: false,
             };
             grid_matmul(Into::Replace, dx, windows, w, NOTHING);
         }

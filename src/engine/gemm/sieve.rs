@@ -1,0 +1,200 @@
+//! Steps of a tile that are left out.
+//!
+//! A step of the broadcast kernel takes one value from each of a tile's rows of A. Where all of them are zero, it adds
+//! nothing: in the margins of images, and where a ReLU gives nothing for a whole group of them. So a tile first looks
+//! which steps are worth doing, then does those alone:
+//!
+//! ```text
+//!           k →
+//!   A  i   . . 3 1 . . . 2 .
+//!      ↓   . . . 4 . . . . .        steps 2, 3, 7
+//!          . . 5 . . . . . .
+//! ```
+//!
+//! With a finite B it is the same, to the bit, but for the sign of a sum that is zero: so a product whose A may hold zeros
+//! gives +0 for −0, however it is worked out. In the digits of MNIST, one value of five is not zero; two steps of five are
+//! worth doing for six images, one of three for six neighbouring pixels.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::kernel::Product;
+use super::simd::Simd;
+
+/// Most steps of a tile that are looked through.
+const MOST: usize = 1 << 10;
+/// Lanes of the widest vector.
+const LANES: usize = 16;
+
+/// Rows that are looked through at once, of an A that lies upright.
+const WINDOW: usize = u64::BITS as usize;
+/// Steps that are looked at first: where they are full, the others are taken to be.
+const SAMPLE: usize = 16;
+/// Most tiles that are spared the look by one for which it did not pay.
+const MOST_SPARED: usize = 16;
+
+/// How tiles look: all of them as long as it pays, few of them where A turns out to be full.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    /// Tiles that do not look, now and after the next one for which it does not pay.
+    spared: usize,
+    spares: usize,
+    /// For an A that lies upright, some rows from one to another: a bit each, of every step, unless they are full.
+    window: Range<usize>,
+    is_full: bool,
+    bits: [MaybeUninit<u64>; MOST],
+}
+
+impl Sieve {
+    /// Whether the tiles of a product can leave steps out: its A may hold zeros, and lies well for looking.
+    #[inline(always)]
+    pub(super) fn fits<S: Simd>(p: &Product) -> bool {
+        let (a_end, b_end) = (p.runs.0 * p.runs.1 + p.k * p.a_col, p.runs.0 * p.b_run + p.k * p.b_row);
+        let lies_well = p.groups.0 == 1 && (p.a_row == 1 || (p.a_col == 1 && p.runs.0 == 1));
+        let is_near = a_end.max(b_end) <= i32::MAX as usize;
+        S::SIEVES && p.may_hold_zeros && lies_well && is_near && p.runs.0 * p.k <= MOST
+    }
+
+    /// That of a product which it fits.
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        let bits = [const { MaybeUninit::uninit() }; MOST];
+        Self { spared: 0, spares: 1, window: 0..0, is_full: false, bits }
+    }
+
+    /// Finds the steps of a tile whose rows from `i` on are `rows`, if it pays to do those alone.
+    ///
+    /// # Safety
+    /// The sieve must fit the product, and the rows be its rows.
+    #[inline(always)]
+    pub(super) unsafe fn find<S: Simd, const R: usize>(
+        &mut self,
+        p: &Product,
+        (rows, i): (&[*const f32; R], usize),
+        steps: &mut Steps,
+    ) -> bool {
+        if self.spared > 0 {
+            self.spared -= 1;
+            return false;
+        }
+        // SAFETY: as the caller vouches.
+        let pays = unsafe {
+            match p.a_row {
+                1 => self.find_upright::<S, R>(p, (rows[0], i), steps),
+                _ => steps.find_across::<S, R>(p, rows),
+            }
+        };
+        (self.spared, self.spares) = if pays { (0, 1) } else { (self.spares, (2 * self.spares).min(MOST_SPARED)) };
+        pays
+    }
+
+    /// Those of a tile of `R` rows from row `i` on, whose first values lie at `first` side by side.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn find_upright<S: Simd, const R: usize>(
+        &mut self,
+        p: &Product,
+        (first, i): (*const f32, usize),
+        steps: &mut Steps,
+    ) -> bool {
+        let bits = self.bits.as_mut_ptr().cast::<u64>();
+        if i < self.window.start || i + R > self.window.end {
+            self.window = i..(i + WINDOW).min(p.m);
+            // SAFETY: the rows of the window lie within A; there are at most `MOST` steps.
+            unsafe {
+                let sample = p.k.min(SAMPLE);
+                S::occupied(first, self.window.len(), (sample, p.a_col), bits);
+                self.is_full = is_full(std::slice::from_raw_parts(bits, sample), self.window.len());
+                for run in (0..p.runs.0).filter(|_| !self.is_full) {
+                    let (from, bits) = (first.add(run * p.runs.1), bits.add(run * p.k));
+                    S::occupied(from, self.window.len(), (p.k, p.a_col), bits);
+                }
+            }
+        }
+        if self.is_full {
+            return false;
+        }
+        let ((a, b), mask) = (steps.places(), ((1 << R) - 1) << (i - self.window.start));
+        steps.count = 0;
+        for run in 0..p.runs.0 {
+            let (of_a, of_b) = ((run * p.runs.1, p.a_col), (run * p.b_run, p.b_row));
+            // SAFETY: there are at most `MOST` steps, each written at most once, and room for a vector behind them.
+            unsafe {
+                let (a, b) = (a.add(steps.count), b.add(steps.count));
+                steps.count += S::steps(bits.add(run * p.k), p.k, mask, (of_a, a), (of_b, b));
+            }
+        }
+        steps.count <= p.runs.0 * p.k / 4 * 3
+    }
+}
+
+/// Whether most groups of eight bits are not zero, of some words' lowest bits.
+fn is_full(words: &[u64], bits: usize) -> bool {
+    let groups = bits.div_ceil(8);
+    let occupied: usize = words.iter().map(|word| word.to_le_bytes().iter().filter(|byte| **byte != 0).count()).sum();
+    occupied > words.len() * groups / 8 * 7
+}
+
+/// The steps of a tile that are worth doing, in order.
+pub(super) struct Steps {
+    /// Where the step's values lie in each row of A.
+    a: [MaybeUninit<u32>; MOST + LANES],
+    /// Where its row of B lies.
+    b: [MaybeUninit<u32>; MOST + LANES],
+    count: usize,
+}
+
+impl Steps {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        let none = [const { MaybeUninit::uninit() }; MOST + LANES];
+        Self { a: none, b: none, count: 0 }
+    }
+
+    #[inline(always)]
+    fn places(&mut self) -> (*mut u32, *mut u32) {
+        (self.a.as_mut_ptr().cast(), self.b.as_mut_ptr().cast())
+    }
+
+    /// Finds those of a tile of `R` rows that lie along `k`, if it pays.
+    ///
+    /// # Safety
+    /// As for [`Sieve::find`].
+    #[inline(always)]
+    unsafe fn find_across<S: Simd, const R: usize>(&mut self, p: &Product, rows: &[*const f32; R]) -> bool {
+        let (a, b) = self.places();
+        let (mut count, mut k) = (0, 0);
+        // SAFETY: there are at most `MOST` steps, each written at most once, and room for a vector behind them.
+        unsafe {
+            while k < p.k {
+                count += S::places(rows, k, (p.k - k).min(S::LANES), a.add(count));
+                k += S::LANES;
+                if k == 8 * SAMPLE && count > 7 * SAMPLE {
+                    return false;
+                }
+            }
+            for i in 0..count {
+                *b.add(i) = *a.add(i) * p.b_row as u32;
+            }
+        }
+        self.count = count;
+        count <= p.k / 8 * 7
+    }
+
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Where the `i`-th one lies in the rows of A, and where in B.
+    ///
+    /// # Safety
+    /// There must be as many.
+    #[inline(always)]
+    pub(super) unsafe fn at(&self, i: usize) -> (usize, usize) {
+        // SAFETY: they have been found.
+        unsafe { (self.a.get_unchecked(i).assume_init() as usize, self.b.get_unchecked(i).assume_init() as usize) }
+    }
+}
