@@ -23,9 +23,9 @@
 use super::Into;
 use super::ahead::Ahead;
 use super::broadcast::broadcast;
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
 use crate::engine::processor::Path;
 
 /// A product whose views have been checked: pointers, sizes and strides.

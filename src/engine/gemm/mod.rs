@@ -16,6 +16,8 @@ mod simd;
 pub mod sparse;
 mod strip;
 mod transpose;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use ndarray::{ArrayViewMut2, Axis as AxisOf, ShapeBuilder};
 

@@ -18,9 +18,9 @@
 //! The list is gone through in order, and every sum begins with what is there: how a window is cut into blocks changes no
 //! bit.
 
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
 use crate::engine::processor::Path;
 
 /// Values that a row is a multiple of: the widest vector.

@@ -1,0 +1,324 @@
+//! The vectors of x86-64: AVX-512, and AVX2 with FMA.
+
+use std::arch::x86_64::*;
+
+use super::simd::{Places, QUAD, Simd};
+
+/// 32 registers of 16 values.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512;
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    const VECTORS: usize = 4;
+    const ROWS: [usize; 4] = [14, 12, 9, 6];
+    const LOOKS_AHEAD: bool = true;
+    const SIEVES: bool = true;
+    type Vector = __m512;
+    type Narrow = Avx2;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm512_maskz_loadu_ps((1u16 << n).wrapping_sub(1), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(to: *mut f32, v: __m512, n: usize) {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm512_mask_storeu_ps(to, (1u16 << n).wrapping_sub(1), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_quads(from: *const f32, n: usize) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and `n` values.
+        unsafe {
+            let values = if n == 4 { _mm_loadu_ps(from) } else { _mm_maskz_loadu_ps((1 << n) - 1, from) };
+            let places = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+            _mm512_permutevar_ps(_mm512_broadcast_f32x4(values), places)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and these values of `n` rows; no others are touched.
+        unsafe {
+            let mask = |k: usize| if k < n { (1u8 << columns) - 1 } else { 0 };
+            let at = |k: usize| from.wrapping_add(k * row);
+            let v = _mm512_castps128_ps512(_mm_maskz_loadu_ps(mask(0), at(0)));
+            let v = _mm512_insertf32x4::<1>(v, _mm_maskz_loadu_ps(mask(1), at(1)));
+            let v = _mm512_insertf32x4::<2>(v, _mm_maskz_loadu_ps(mask(2), at(2)));
+            _mm512_insertf32x4::<3>(v, _mm_maskz_loadu_ps(mask(3), at(3)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold(v: __m512) -> [f32; QUAD] {
+        let mut sums = [0.0; QUAD];
+        // SAFETY: the caller vouches for the instructions; the sums are four values.
+        unsafe {
+            let v = _mm512_add_ps(v, _mm512_shuffle_f32x4::<0x4e>(v, v));
+            let v = _mm512_add_ps(v, _mm512_shuffle_f32x4::<0xb1>(v, v));
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(v));
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_later(from: *const f32) {
+        // SAFETY: a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn places<const R: usize>(rows: &[*const f32; R], first: usize, n: usize, to: *mut u32) -> usize {
+        const LANES: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        // SAFETY: the caller vouches for the instructions and the pointers.
+        unsafe {
+            // Only zeros have no bit set, but for the sign.
+            let mut values = _mm512_setzero_ps();
+            for row in rows {
+                let from = row.add(first);
+                values = _mm512_or_ps(values, if n == 16 { _mm512_loadu_ps(from) } else { Self::load_part(from, n) });
+            }
+            let found = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
+            let places = _mm512_add_epi32(_mm512_loadu_si512(LANES.as_ptr().cast()), _mm512_set1_epi32(first as i32));
+            _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(found, places));
+            found.count_ones() as usize
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn occupied(from: *const f32, n: usize, (steps, step): (usize, usize), bits: *mut u64) {
+        let of_quarter = |quarter: usize| ((1u32 << n.saturating_sub(16 * quarter).min(16)) - 1) as u16;
+        let masks = [of_quarter(0), of_quarter(1), of_quarter(2), of_quarter(3)];
+        for k in 0..steps {
+            // SAFETY: the caller vouches for the instructions and the pointers; none but these values are read.
+            unsafe {
+                let (from, bits) = (from.add(k * step), bits.add(k).cast::<u16>());
+                // Each written for itself: put together in a register, they would take twice as long.
+                for (quarter, &mask) in masks.iter().enumerate() {
+                    let values = _mm512_maskz_loadu_ps(mask, from.wrapping_add(16 * quarter));
+                    *bits.add(quarter) = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn steps(
+        words: *const u64,
+        n: usize,
+        mask: u64,
+        ((a_first, a_step), a): Places,
+        ((b_first, b_step), b): Places,
+    ) -> usize {
+        const LANES: [i32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+        let (mut count, mut k) = (0, 0);
+        // SAFETY: the caller vouches for the instructions and the pointers.
+        unsafe {
+            let lanes = _mm256_loadu_si256(LANES.as_ptr().cast());
+            let first_a = _mm256_set1_epi32(a_first as i32);
+            let mut of_a = _mm256_add_epi32(first_a, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(a_step as i32)));
+            let first_b = _mm256_set1_epi32(b_first as i32);
+            let mut of_b = _mm256_add_epi32(first_b, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(b_step as i32)));
+            let (next_a, next_b) = (_mm256_set1_epi32(8 * a_step as i32), _mm256_set1_epi32(8 * b_step as i32));
+            let mask = _mm512_set1_epi64(mask.cast_signed());
+            while k < n {
+                let left = n - k;
+                let these = if left < 8 { (1u8 << left) - 1 } else { u8::MAX };
+                let found = _mm512_test_epi64_mask(_mm512_maskz_loadu_epi64(these, words.add(k).cast()), mask);
+                _mm256_storeu_si256(a.add(count).cast(), _mm256_maskz_compress_epi32(found, of_a));
+                _mm256_storeu_si256(b.add(count).cast(), _mm256_maskz_compress_epi32(found, of_b));
+                count += found.count_ones() as usize;
+                (of_a, of_b) = (_mm256_add_epi32(of_a, next_a), _mm256_add_epi32(of_b, next_b));
+                k += 8;
+            }
+        }
+        count
+    }
+
+    #[inline(always)]
+    unsafe fn sum(v: __m512) -> f32 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+
+    /// Halves, quarters, pairs and neighbours are added as `_mm512_reduce_add_ps` does it, but of several vectors at
+    /// once, which halves their number each time:
+    ///
+    /// ```text
+    /// a, b       → a₀+a₈ … a₇+a₁₅ | b₀+b₈ … b₇+b₁₅
+    /// ab, cd     → a … | b … | c … | d …             quarters of 4 lanes, a row of C each
+    /// four such  → row 0 | row 1 | row 2 | row 3
+    /// ```
+    #[inline(always)]
+    unsafe fn sums(v: &[[__m512; 4]; 4]) -> [[f32; 4]; 4] {
+        let mut columns = v[0];
+        for (c, column) in columns.iter_mut().enumerate() {
+            let (a, b, c, d) = (v[0][c], v[1][c], v[2][c], v[3][c]);
+            // SAFETY: the caller vouches for the instructions.
+            *column = unsafe {
+                let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+                let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+                _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
+            };
+        }
+        let [a, b, c, d] = columns;
+        let mut rows = [[0.0; 4]; 4];
+        // SAFETY: the caller vouches for the instructions; the rows are sixteen values.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(a, b), _mm512_shuffle_ps::<0xee>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(c, d), _mm512_shuffle_ps::<0xee>(c, d));
+            let sums = _mm512_add_ps(_mm512_shuffle_ps::<0x88>(ab, cd), _mm512_shuffle_ps::<0xdd>(ab, cd));
+            _mm512_storeu_ps(rows.as_mut_ptr().cast(), sums);
+        }
+        rows
+    }
+}
+
+/// 16 registers of 8 values.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2;
+
+/// The first `8 − n` entries of a window at `n` are all ones.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+impl Avx2 {
+    /// The first `n ≤ 4` values.
+    #[inline(always)]
+    unsafe fn quarter(from: *const f32, n: usize) -> __m128 {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm_maskload_ps(from, _mm256_castsi256_si128(Self::mask(n))) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask(n: usize) -> __m256i {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast()) }
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const VECTORS: usize = 2;
+    const ROWS: [usize; 4] = [8, 6, 4, 4];
+    type Vector = __m256;
+    type Narrow = Self;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_maskload_ps(from, Self::mask(n)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: __m256) {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(to: *mut f32, v: __m256, n: usize) {
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_maskstore_ps(to, Self::mask(n), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_quads(from: *const f32, n: usize) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and `n` values.
+        unsafe {
+            let second = if n == 2 { _mm_set1_ps(*from.add(1)) } else { _mm_setzero_ps() };
+            _mm256_set_m128(second, _mm_set1_ps(*from))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and these values of `n` rows.
+        unsafe {
+            let first = Self::quarter(from, columns);
+            let second = if n == 2 { Self::quarter(from.add(row), columns) } else { _mm_setzero_ps() };
+            _mm256_set_m128(second, first)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold(v: __m256) -> [f32; QUAD] {
+        let mut sums = [0.0; QUAD];
+        // SAFETY: the caller vouches for the instructions; the sums are four values.
+        unsafe {
+            let sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            _mm_storeu_ps(sums.as_mut_ptr(), sum);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn sum(v: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        // SAFETY: the caller vouches for the instructions and the pointer.
+        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
+        ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+    }
+}
