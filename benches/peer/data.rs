@@ -32,25 +32,33 @@ pub(crate) fn dataset(name: &str, folder: &Path) -> Result<Arc<Dataset>, Box<dyn
 pub(crate) enum Images {
     /// MNIST.
     Mnist(Arc<Dataset>),
-    /// Random ones of so many values.
-    Random { inputs: Vec<u8>, labels: Vec<u16>, width: usize },
+    /// Random ones of so many values, and what tables call them.
+    Random { inputs: Vec<u8>, labels: Vec<u16>, width: usize, name: &'static str },
 }
 
 impl Images {
-    /// Samples of so many values: MNIST's if it fits and is there.
-    pub(crate) fn load(width: usize) -> Result<Self, Box<dyn Error>> {
+    /// Samples of so many values: MNIST's if it fits and is there, or random ones; `full` ones are without a zero.
+    pub(crate) fn load(width: usize, full: bool) -> Result<Self, Box<dyn Error>> {
+        if full {
+            let (mut inputs, labels) = random_images(width);
+            for (i, value) in inputs.iter_mut().enumerate() {
+                // A prime number of them, so that they are not all alike.
+                *value = (*value).max(1 + (i % 251) as u8);
+            }
+            return Ok(Self::Random { inputs, labels, width, name: "full" });
+        }
         if width == 784 && mnist_dir().is_some() {
             return Ok(Self::Mnist(dataset("mnist", Path::new("."))?));
         }
         let (inputs, labels) = random_images(width);
-        Ok(Self::Random { inputs, labels, width })
+        Ok(Self::Random { inputs, labels, width, name: "random" })
     }
 
     /// What tables call them.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Mnist(_) => "mnist",
-            Self::Random { .. } => "random",
+            Self::Random { name, .. } => name,
         }
     }
 
@@ -58,7 +66,7 @@ impl Images {
     pub(crate) fn samples(&self) -> Samples<'_> {
         match self {
             Self::Mnist(dataset) => dataset.train.samples(None),
-            Self::Random { inputs, labels, width } => Samples::new(Inputs::Bytes(inputs), labels, *width),
+            Self::Random { inputs, labels, width, .. } => Samples::new(Inputs::Bytes(inputs), labels, *width),
         }
     }
 }

@@ -89,6 +89,9 @@ struct Case {
     file: Option<PathBuf>,
     #[command(flatten)]
     effort: Effort,
+    /// Take random images without a zero: zeros spare dojang work.
+    #[arg(long)]
+    full: bool,
 }
 
 impl Case {
@@ -125,8 +128,8 @@ impl What {
     /// The line's name of what was measured, the threads, and how to measure it.
     fn measure(&self) -> Measured {
         match self {
-            Self::Train(case) => train::measure(&case.net()?, case.effort),
-            Self::Infer { case, images } => infer::measure(case.net()?, case.effort, *images),
+            Self::Train(case) => train::measure(&case.net()?, case.effort, case.full),
+            Self::Infer { case, images } => infer::measure(case.net()?, case.effort, case.full, *images),
             Self::Ceiling { effort } => ceiling::measure(*effort),
             Self::Job(jobs) => job::measure_one(jobs),
             Self::TwoJobs(jobs) => job::measure_two(jobs),

@@ -69,9 +69,9 @@ impl Observer for Windows {
     fn checkpoint(&mut self, _checkpoint: Checkpoint) {}
 }
 
-pub(crate) fn measure(net: &Net, effort: Effort) -> Measured {
+pub(crate) fn measure(net: &Net, effort: Effort, full: bool) -> Measured {
     let width = net.network.input().len();
-    let images = Images::load(width)?;
+    let images = Images::load(width, full)?;
     let resident = resident_bytes();
     let train = images.samples();
     let mut trainer = Trainer::new(&net.network, &net.settings, Data { train, test: none(width) });

@@ -4,7 +4,9 @@ The numbers of threads of the libraries are set by the environment, before the s
 """
 import argparse
 import gzip
+import itertools
 import json
+import math
 import os
 import statistics
 import time
@@ -50,7 +52,7 @@ def mnist(folder, part):
     return images, idx(folder, f"{part}-labels-idx1-ubyte", 8)
 
 
-def images(width):
+def samples(width):
     """Samples [N, width] as bytes, labels [N] and their name: MNIST's where it fits and DOJANG_MNIST_DIR names its
     folder, otherwise random ones, four fifths of them zeros, as of handwriting."""
     import numpy as np
@@ -65,6 +67,16 @@ def images(width):
         kept = rng.integers(0, 5, part.shape, dtype=np.uint8) == 0
         part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8) * kept
     return x, (np.arange(SAMPLES) % 10).astype(np.uint8), "random"
+
+
+def inputs(shape, images):
+    """Without end, inputs [images, *shape] of predictions as floats, 4096 images by turns, and the images' name."""
+    import numpy as np
+
+    x, _, name = samples(math.prod(shape))
+    calls = max(4096 // images, 1)
+    taken = np.take(x, np.arange(calls * images), axis=0, mode="wrap").astype(np.float32) / 255
+    return itertools.cycle(np.ascontiguousarray(taken.reshape(calls, images, *shape))), name
 
 
 def batches(size, shuffle):
@@ -135,11 +147,12 @@ def print_training(peer, version, args, rates, **more):
     print_line(peer, version, args, samples_per_second=median, windows=rates, peak_memory_bytes=status("VmHWM"), **more)
 
 
-def print_inference(peer, version, args, times):
+def print_inference(peer, version, args, times, **more):
     """Prints measured predictions of `args.images` images each."""
     times = sorted(times)
     typical = statistics.median(times)
     print_line(
         peer, version, args, images=args.images, images_per_second=args.images / typical,
         p50_microseconds=typical * 1e6, p99_microseconds=times[min(len(times) - 1, int(len(times) * 0.99))] * 1e6,
+        **more,
     )

@@ -85,7 +85,7 @@ def updater(net):
 def main():
     args = common.arguments(__doc__, mode="scan")
     net = common.net(args)
-    x, y, name = common.images(math.prod(net["input"]))
+    x, y, name = common.samples(math.prod(net["input"]))
     y, rng, size = y.astype(np.int32), np.random.default_rng(0), net["batch_size"]
     batches = common.batches(size, lambda: rng.permutation(len(x)).astype(np.int32))
     weights = parameters(net, random.PRNGKey(0))

@@ -148,7 +148,7 @@ class Adam:
 def main():
     args = common.arguments(__doc__)
     net = common.net(args)
-    x, y, name = common.images(math.prod(net["input"]))
+    x, y, name = common.samples(math.prod(net["input"]))
     shape = (-1, *net["input"]) if nets.is_convolutional(net) else (-1, x.shape[1])
     layers = [LAYERS[layer["type"]](layer) for layer in nets.layers(net)]
     learned = [layer for layer in layers if hasattr(layer, "w")]

@@ -61,9 +61,9 @@ def main():
     options.intra_op_num_threads, options.inter_op_num_threads = args.threads, 1
     session = onnxruntime.InferenceSession(graph(net), options, providers=["CPUExecutionProvider"])
     shape = next(nets.layers(net))["input"]
-    x = np.random.default_rng(1).random((args.images, *shape), dtype=np.float32)
-    times = common.latency(lambda: session.run(None, {"x": x}), args.seconds)
-    common.print_inference("onnxruntime", onnxruntime.__version__, args, times)
+    x, name = common.inputs(shape, args.images)
+    times = common.latency(lambda: session.run(None, {"x": next(x)}), args.seconds)
+    common.print_inference("onnxruntime", onnxruntime.__version__, args, times, data=name)
 
 
 if __name__ == "__main__":

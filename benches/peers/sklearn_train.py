@@ -25,7 +25,7 @@ def classifier(net):
 def main():
     args = common.arguments(__doc__)
     net = common.net(args)
-    x, y, name = common.images(int(np.prod(net["input"])))
+    x, y, name = common.samples(int(np.prod(net["input"])))
     # That one epoch does not converge is no surprise.
     warnings.simplefilter("ignore")
 

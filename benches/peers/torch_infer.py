@@ -11,10 +11,11 @@ def main():
     torch.set_num_threads(args.threads)
     net = common.net(args)
     shape = net["input"] if nets.is_convolutional(net) else [torch.Size(net["input"]).numel()]
-    model, x = torch_nets.module(net).eval(), torch.rand(args.images, *shape).numpy()
+    model = torch_nets.module(net).eval()
+    x, name = common.inputs(shape, args.images)
     with torch.inference_mode():
-        times = common.latency(lambda: model(torch.from_numpy(x)), args.seconds)
-    common.print_inference("torch", torch.__version__, args, times)
+        times = common.latency(lambda: model(torch.from_numpy(next(x))), args.seconds)
+    common.print_inference("torch", torch.__version__, args, times, data=name)
 
 
 if __name__ == "__main__":

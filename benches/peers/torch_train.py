@@ -54,7 +54,7 @@ def main():
     args = common.arguments(__doc__, mode="tuned")
     torch.set_num_threads(args.threads)
     net = common.net(args)
-    x, y, name = common.images(torch.Size(net["input"]).numel())
+    x, y, name = common.samples(torch.Size(net["input"]).numel())
     data = torch.from_numpy(x), torch.from_numpy(y.astype("int64"))
     resident = common.status("VmRSS")
     tuned = args.mode == "tuned"
