@@ -4,6 +4,7 @@
 //!
 //! Backward: `dx = dy·Wᵀ`, `dW = xᵀ·dy`, `db = Σₙ dy`.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::panels::{Panel, Panels, over_panels};
 use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use crate::engine::aligned::Aligned;
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
@@ -93,6 +95,16 @@ impl AffineLayer {
     fn weights(&self) -> usize {
         self.inputs * self.units
     }
+
+    /// Writes a panel of `Wᵀ`.
+    fn turn(&self, parameters: &[f32], to: &Panel, turned: &mut [f32]) {
+        for from in self.panels.iter() {
+            // Some rows of the one panel become some rows of the other, all of each contiguous.
+            let first = from.values.start + to.columns.start * from.width();
+            let rows = &parameters[first..first + to.width() * from.width()];
+            transpose(rows, from.width(), &mut turned[from.columns.start * to.width()..from.columns.end * to.width()]);
+        }
+    }
 }
 
 impl Layer for AffineLayer {
@@ -120,16 +132,7 @@ impl Layer for AffineLayer {
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
         let size = self.units * self.transposed.width();
         let panels = prepared.par_chunks_mut(size).enumerate().with_min_len(WORTH_A_TASK.div_ceil(size));
-        panels.for_each(|(index, prepared)| {
-            let to = self.transposed.panel(index);
-            for from in self.panels.iter() {
-                // Some rows of the one panel become some rows of the other, all of each contiguous.
-                let first = from.values.start + to.columns.start * from.width();
-                let rows = &parameters[first..first + to.width() * from.width()];
-                let turned = &mut prepared[from.columns.start * to.width()..from.columns.end * to.width()];
-                transpose(rows, from.width(), turned);
-            }
-        });
+        panels.for_each(|(index, prepared)| self.turn(parameters, &self.transposed.panel(index), prepared));
     }
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
@@ -141,8 +144,8 @@ impl Layer for AffineLayer {
     }
 
     fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
-        if at.prepared.is_empty() {
-            let n = dy.len() / self.units;
+        let n = dy.len() / self.units;
+        if at.prepared.is_empty() && n < WORTH_TURNING {
             for panel in self.panels.iter() {
                 let dy = View::rows(&dy[panel.columns.start..], n, panel.width(), self.units); // [N, part of O]
                 let w = View::rows(&at.parameters[panel.values.clone()], self.inputs, panel.width(), panel.width());
@@ -152,9 +155,21 @@ impl Layer for AffineLayer {
             return;
         }
         over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, panel, dx| {
-            // [O, part of I]
-            let w = View::rows(&at.prepared[panel.values.start..], self.units, panel.width(), panel.width());
-            matmul(Into::Replace, dx, dy, w);
+            let product = |w: &[f32]| {
+                let w = View::rows(w, self.units, panel.width(), panel.width()); // [O, part of I]
+                matmul(Into::Replace, dx, dy, w);
+            };
+            if !at.prepared.is_empty() {
+                return product(&at.prepared[panel.values.clone()]);
+            }
+            TURNED.with_borrow_mut(|memory| {
+                if memory.len() < panel.values.len() {
+                    *memory = Aligned::zeros(panel.values.len());
+                }
+                let turned = &mut memory[..panel.values.len()];
+                self.turn(at.parameters, &panel, turned);
+                product(turned);
+            });
         });
     }
 
@@ -212,6 +227,13 @@ impl Layer for AffineLayer {
 
 /// Weights whose transposing is worth the way to another thread.
 const WORTH_A_TASK: usize = 1 << 14;
+/// Rows for which the weights are transposed, where they are not prepared.
+const WORTH_TURNING: usize = 8;
+
+thread_local! {
+    /// The panel of `Wᵀ` at hand. Its parts are too small for `transpose` to call other threads in, which might want it too.
+    static TURNED: RefCell<Aligned> = RefCell::new(Aligned::zeros(0));
+}
 
 #[cfg(test)]
 mod tests {
