@@ -20,7 +20,7 @@ use crate::job::event::{Event, EventBody, Saved};
 use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(100);
 /// How often the store is asked whether the job is to be cancelled or paused: wake-ups are hints, polling is the truth.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries of a write that fails for another reason than a full or busy disk.
