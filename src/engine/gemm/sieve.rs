@@ -108,8 +108,9 @@ impl Sieve {
                 S::occupied(first, self.window.len(), (sample, p.a_col), bits);
                 self.is_full = is_full(std::slice::from_raw_parts(bits, sample), self.window.len());
                 for run in (0..p.runs.0).filter(|_| !self.is_full) {
-                    let (from, bits) = (first.add(run * p.runs.1), bits.add(run * p.k));
-                    S::occupied(from, self.window.len(), (p.k, p.a_col), bits);
+                    let known = if run == 0 { sample } else { 0 };
+                    let (from, bits) = (first.add(run * p.runs.1 + known * p.a_col), bits.add(run * p.k + known));
+                    S::occupied(from, self.window.len(), (p.k - known, p.a_col), bits);
                 }
             }
         }
@@ -126,7 +127,7 @@ impl Sieve {
                 steps.count += S::steps(bits.add(run * p.k), p.k, mask, (of_a, a), (of_b, b));
             }
         }
-        steps.count <= p.runs.0 * p.k / 4 * 3
+        steps.count <= p.runs.0 * p.k / 8 * 7
     }
 }
 
