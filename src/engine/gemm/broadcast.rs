@@ -203,9 +203,9 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = first.add(r);
             }
-            sift::<S, R, V>(p, &mut sums, &rows, (j, last), &steps, region);
+            sift::<S, R, V, true>(p, &mut sums, &rows, (j, last), &steps, region);
         } else if AHEAD && pays {
-            sift::<S, R, V>(p, &mut sums, &rows, (j, last), &steps, region);
+            sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), &steps, region);
         } else {
             // Plain loops: a closure would not take the instructions of its surroundings over.
             for run in 0..p.runs.0 {
@@ -243,7 +243,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
 /// # Safety
 /// As for [`tile`]; the steps must be its own.
 #[inline(always)]
-unsafe fn sift<S: Simd, const R: usize, const V: usize>(
+unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
     p: &Product,
     sums: &mut [[S::Vector; V]; R],
     rows: &[*const f32; R],
@@ -265,13 +265,13 @@ unsafe fn sift<S: Simd, const R: usize, const V: usize>(
             // Twice, so that the question is not asked at every step.
             if last == S::LANES {
                 while i < end {
-                    let (at, of_b) = steps.at(i);
+                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
                     step::<S, R, V>(sums, rows, at, b.add(of_b), S::LANES);
                     i += 1;
                 }
             } else {
                 while i < end {
-                    let (at, of_b) = steps.at(i);
+                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
                     step::<S, R, V>(sums, rows, at, b.add(of_b), last);
                     i += 1;
                 }

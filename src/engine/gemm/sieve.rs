@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::kernel::Product;
-use super::simd::Simd;
+use super::simd::{Place, Simd};
 
 /// Most steps of a tile that are looked through.
 const MOST: usize = 1 << 10;
@@ -117,14 +117,15 @@ impl Sieve {
         if self.is_full {
             return false;
         }
-        let ((a, b), mask) = (steps.places(), ((1 << R) - 1) << (i - self.window.start));
+        let (pairs, mask) = (steps.places.as_mut_ptr().cast::<Place>(), ((1 << R) - 1) << (i - self.window.start));
         steps.count = 0;
         for run in 0..p.runs.0 {
-            let (of_a, of_b) = ((run * p.runs.1, p.a_col), (run * p.b_run, p.b_row));
+            let first = [(run * p.runs.1) as u32, (run * p.b_run) as u32];
+            let step = [p.a_col as u32, p.b_row as u32];
             // SAFETY: there are at most `MOST` steps, each written at most once, and room for a vector behind them.
             unsafe {
-                let (a, b) = (a.add(steps.count), b.add(steps.count));
-                steps.count += S::steps(bits.add(run * p.k), p.k, mask, (of_a, a), (of_b, b));
+                let (words, pairs) = (bits.add(run * p.k), pairs.add(steps.count));
+                steps.count += S::steps(words, p.k, mask, (first, step), pairs);
             }
         }
         steps.count <= p.runs.0 * p.k / 8 * 7
@@ -140,23 +141,16 @@ fn is_full(words: &[u64], bits: usize) -> bool {
 
 /// The steps of a tile that are worth doing, in order.
 pub(super) struct Steps {
-    /// Where the step's values lie in each row of A.
-    a: [MaybeUninit<u32>; MOST + LANES],
-    /// Where its row of B lies.
-    b: [MaybeUninit<u32>; MOST + LANES],
+    /// Of a tile that lies upright, where each step's values lie in the rows of A, and where its row of B; of one that
+    /// lies along `k`, which steps they are, two in a place.
+    places: [MaybeUninit<Place>; MOST + LANES],
     count: usize,
 }
 
 impl Steps {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        let none = [const { MaybeUninit::uninit() }; MOST + LANES];
-        Self { a: none, b: none, count: 0 }
-    }
-
-    #[inline(always)]
-    fn places(&mut self) -> (*mut u32, *mut u32) {
-        (self.a.as_mut_ptr().cast(), self.b.as_mut_ptr().cast())
+        Self { places: [const { MaybeUninit::uninit() }; MOST + LANES], count: 0 }
     }
 
     /// Finds those of a tile of `R` rows that lie along `k`, if it pays.
@@ -165,19 +159,16 @@ impl Steps {
     /// As for [`Sieve::find`].
     #[inline(always)]
     unsafe fn find_across<S: Simd, const R: usize>(&mut self, p: &Product, rows: &[*const f32; R]) -> bool {
-        let (a, b) = self.places();
+        let places = self.places.as_mut_ptr().cast::<u32>();
         let (mut count, mut k) = (0, 0);
         // SAFETY: there are at most `MOST` steps, each written at most once, and room for a vector behind them.
         unsafe {
             while k < p.k {
-                count += S::places(rows, k, (p.k - k).min(S::LANES), a.add(count));
+                count += S::places(rows, k, (p.k - k).min(S::LANES), places.add(count));
                 k += S::LANES;
                 if k == 8 * SAMPLE && count > 7 * SAMPLE {
                     return false;
                 }
-            }
-            for i in 0..count {
-                *b.add(i) = *a.add(i) * p.b_row as u32;
             }
         }
         self.count = count;
@@ -189,13 +180,21 @@ impl Steps {
         self.count
     }
 
-    /// Where the `i`-th one lies in the rows of A, and where in B.
+    /// Where the `i`-th one lies in the rows of A, and where in B, of a tile that lies upright or not.
     ///
     /// # Safety
-    /// There must be as many.
+    /// There must be as many, found in a tile that lies so.
     #[inline(always)]
-    pub(super) unsafe fn at(&self, i: usize) -> (usize, usize) {
+    pub(super) unsafe fn at<const UPRIGHT: bool>(&self, p: &Product, i: usize) -> (usize, usize) {
         // SAFETY: they have been found.
-        unsafe { (self.a.get_unchecked(i).assume_init() as usize, self.b.get_unchecked(i).assume_init() as usize) }
+        unsafe {
+            if UPRIGHT {
+                let [a, b] = self.places.get_unchecked(i).assume_init();
+                (a as usize, b as usize)
+            } else {
+                let k = *self.places.as_ptr().cast::<u32>().add(i) as usize;
+                (k, k * p.b_row)
+            }
+        }
     }
 }

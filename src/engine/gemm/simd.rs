@@ -6,8 +6,8 @@
 /// Columns of a quad.
 pub(super) const QUAD: usize = 4;
 
-/// Where some places begin, how far apart they are, and where they are written to.
-pub(super) type Places = ((usize, usize), *mut u32);
+/// A place in A and one in B.
+pub(super) type Place = [u32; 2];
 
 /// Vectors of `f32` and what can be done with them.
 ///
@@ -75,22 +75,15 @@ pub(super) trait Simd: Copy {
             }
         }
     }
-    /// For each of `n` words that has a bit of `mask`, writes a place to `a` and one to `b`: each where the first word's
-    /// is, and how far apart they are. Returns how many there are, and may write to as many more as a vector has lanes.
+    /// For each of `n` words that has a bit of `mask`, writes its places: the first word's are given, and how far apart they
+    /// are. Returns how many there are, and may write to as many more as half a vector has lanes.
     #[inline(always)]
-    unsafe fn steps(
-        words: *const u64,
-        n: usize,
-        mask: u64,
-        ((a_first, a_step), a): Places,
-        ((b_first, b_step), b): Places,
-    ) -> usize {
+    unsafe fn steps(words: *const u64, n: usize, mask: u64, (first, step): (Place, Place), to: *mut Place) -> usize {
         let mut count = 0;
         for k in 0..n {
             // SAFETY: the caller vouches for the pointers.
             unsafe {
-                *a.add(count) = (a_first + k * a_step) as u32;
-                *b.add(count) = (b_first + k * b_step) as u32;
+                *to.add(count) = [first[0] + k as u32 * step[0], first[1] + k as u32 * step[1]];
                 count += usize::from(*words.add(k) & mask != 0);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Places, QUAD, Simd};
+use super::simd::{Place, QUAD, Simd};
 
 /// 32 registers of 16 values.
 #[derive(Clone, Copy)]
@@ -142,33 +142,23 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn steps(
-        words: *const u64,
-        n: usize,
-        mask: u64,
-        ((a_first, a_step), a): Places,
-        ((b_first, b_step), b): Places,
-    ) -> usize {
-        const LANES: [i32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+    unsafe fn steps(words: *const u64, n: usize, mask: u64, (first, step): (Place, Place), to: *mut Place) -> usize {
+        let pair = |place: Place| (u64::from(place[0]) | u64::from(place[1]) << 32).cast_signed();
         let (mut count, mut k) = (0, 0);
         // SAFETY: the caller vouches for the instructions and the pointers.
         unsafe {
-            let lanes = _mm256_loadu_si256(LANES.as_ptr().cast());
-            let first_a = _mm256_set1_epi32(a_first as i32);
-            let mut of_a = _mm256_add_epi32(first_a, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(a_step as i32)));
-            let first_b = _mm256_set1_epi32(b_first as i32);
-            let mut of_b = _mm256_add_epi32(first_b, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(b_step as i32)));
-            let (next_a, next_b) = (_mm256_set1_epi32(8 * a_step as i32), _mm256_set1_epi32(8 * b_step as i32));
-            let mask = _mm512_set1_epi64(mask.cast_signed());
+            // Places stay below 2³¹, so neither half of a lane runs over into the other.
+            let (mut places, one) = (_mm512_set1_epi64(pair(first)), _mm512_set1_epi64(pair(step)));
+            let lanes = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+            places = _mm512_add_epi32(places, _mm512_mullo_epi32(lanes, one));
+            let (eight, mask) = (_mm512_slli_epi32::<3>(one), _mm512_set1_epi64(mask.cast_signed()));
             while k < n {
                 let left = n - k;
                 let these = if left < 8 { (1u8 << left) - 1 } else { u8::MAX };
                 let found = _mm512_test_epi64_mask(_mm512_maskz_loadu_epi64(these, words.add(k).cast()), mask);
-                _mm256_storeu_si256(a.add(count).cast(), _mm256_maskz_compress_epi32(found, of_a));
-                _mm256_storeu_si256(b.add(count).cast(), _mm256_maskz_compress_epi32(found, of_b));
+                _mm512_storeu_si512(to.add(count).cast(), _mm512_maskz_compress_epi64(found, places));
                 count += found.count_ones() as usize;
-                (of_a, of_b) = (_mm256_add_epi32(of_a, next_a), _mm256_add_epi32(of_b, next_b));
-                k += 8;
+                (places, k) = (_mm512_add_epi32(places, eight), k + 8);
             }
         }
         count
