@@ -56,6 +56,35 @@ fn affine(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same of inputs like images, of which a margin and some more is zero, beside full ones.
+fn zeros(c: &mut Criterion) {
+    let mut group = c.benchmark_group("zeros");
+    // A disc in the middle of 28×28, larger or smaller from image to image: half of the values are zero.
+    let is_ink = |i: usize| {
+        let (y, x) = ((i % 784 / 28) as f32 - 13.5, (i % 28) as f32 - 13.5);
+        y * y + x * x < 90.0 + 17.0 * (i / 784 % 7) as f32
+    };
+    let n = BATCH;
+    let images: Vec<f32> = (0..n * 784).map(|i| if is_ink(i) { 0.5 } else { 0.0 }).collect();
+    for (of, x) in [("images", images), ("full ones", vec![0.5; n * 784])] {
+        for (net, width) in [("P1", 50), ("P2", 64)] {
+            let (w, bias) = (Aligned::from(vec![0.5; 784 * width]), vec![0.5; width]);
+            let rows = View::rows(&x, n, 784, 784);
+            let mut y = vec![0.0; n * width];
+            measure(&mut group, format!("{net} forward of {of}"), 2 * n * 784 * width, || {
+                let x = Grid { may_hold_zeros: true, ..rows.into() };
+                biased_matmul(ViewMut::rows(&mut y, n, width, width), x, View::rows(&w, 784, width, width), &bias);
+            });
+            let (dy, mut dw) = (vec![0.5; n * width], vec![0.0; 784 * width]);
+            measure(&mut group, format!("{net} dW of {of}"), 2 * n * 784 * width, || {
+                let x = Grid { may_hold_zeros: true, ..rows.transposed().into() };
+                grid_matmul(Into::Replace, &mut dw, x, View::rows(&dy, n, width, width), NOTHING);
+            });
+        }
+    }
+    group.finish();
+}
+
 /// Convolutions of one image, padded before: forward, and the gradient of the weights.
 fn convolutions(c: &mut Criterion) {
     let mut group = c.benchmark_group("conv2d");
@@ -118,5 +147,5 @@ fn pooled_convolution(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, affine, convolutions, pooled_convolution);
+criterion_group!(benches, affine, zeros, convolutions, pooled_convolution);
 criterion_main!(benches);

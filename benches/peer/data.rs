@@ -32,33 +32,38 @@ pub(crate) fn dataset(name: &str, folder: &Path) -> Result<Arc<Dataset>, Box<dyn
 pub(crate) enum Images {
     /// MNIST.
     Mnist(Arc<Dataset>),
-    /// Random ones of so many values, and what tables call them.
-    Random { inputs: Vec<u8>, labels: Vec<u16>, width: usize, name: &'static str },
+    /// Others of so many values, and what tables call them.
+    Own { inputs: Vec<u8>, labels: Vec<u16>, width: usize, name: &'static str },
 }
 
 impl Images {
-    /// Samples of so many values: MNIST's if it fits and is there, or random ones; `full` ones are without a zero.
+    /// Samples of so many values: MNIST's if it fits and is there, random ones otherwise; `full` ones are the same, but
+    /// every zero is a one.
     pub(crate) fn load(width: usize, full: bool) -> Result<Self, Box<dyn Error>> {
-        if full {
-            let (mut inputs, labels) = random_images(width);
-            for (i, value) in inputs.iter_mut().enumerate() {
-                // A prime number of them, so that they are not all alike.
-                *value = (*value).max(1 + (i % 251) as u8);
-            }
-            return Ok(Self::Random { inputs, labels, width, name: "full" });
-        }
-        if width == 784 && mnist_dir().is_some() {
-            return Ok(Self::Mnist(dataset("mnist", Path::new("."))?));
-        }
-        let (inputs, labels) = random_images(width);
-        Ok(Self::Random { inputs, labels, width, name: "random" })
+        let images = if width == 784 && mnist_dir().is_some() {
+            Self::Mnist(dataset("mnist", Path::new("."))?)
+        } else {
+            let (inputs, labels) = random_images(width);
+            Self::Own { inputs, labels, width, name: "random" }
+        };
+        Ok(if full { images.without_zeros(width) } else { images })
+    }
+
+    fn without_zeros(&self, width: usize) -> Self {
+        let samples = self.samples();
+        let mut sample = vec![0.0; width];
+        let inputs = (0..samples.len()).flat_map(|index| {
+            samples.read(index, &mut sample);
+            sample.iter().map(|value| (value * 255.0).round().max(1.0) as u8).collect::<Vec<_>>()
+        });
+        Self::Own { inputs: inputs.collect(), labels: samples.all_labels().to_vec(), width, name: "full" }
     }
 
     /// What tables call them.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Mnist(_) => "mnist",
-            Self::Random { name, .. } => name,
+            Self::Own { name, .. } => name,
         }
     }
 
@@ -66,7 +71,7 @@ impl Images {
     pub(crate) fn samples(&self) -> Samples<'_> {
         match self {
             Self::Mnist(dataset) => dataset.train.samples(None),
-            Self::Random { inputs, labels, width, .. } => Samples::new(Inputs::Bytes(inputs), labels, *width),
+            Self::Own { inputs, labels, width, .. } => Samples::new(Inputs::Bytes(inputs), labels, *width),
         }
     }
 }

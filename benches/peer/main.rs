@@ -89,7 +89,7 @@ struct Case {
     file: Option<PathBuf>,
     #[command(flatten)]
     effort: Effort,
-    /// Take random images without a zero: zeros spare dojang work.
+    /// With a one for every zero of the images: zeros spare dojang work.
     #[arg(long)]
     full: bool,
 }
