@@ -31,7 +31,7 @@ struct Cli {
     #[command(subcommand)]
     what: Option<What>,
     /// Given by `cargo bench`; of no effect.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
