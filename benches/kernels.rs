@@ -35,6 +35,7 @@ fn affine(c: &mut Criterion) {
                 let mut y = ViewMut::rows(&mut y, n, units, units);
                 for w in w.chunks_exact(inputs * width) {
                     let (panel, rest) = y.split_at_column(width);
+                    let x = Grid { may_hold_zeros: true, ..x.into() };
                     biased_matmul(panel, x, View::rows(w, inputs, width, width), &bias);
                     y = rest;
                 }
@@ -50,13 +51,13 @@ fn affine(c: &mut Criterion) {
         let (x, dy, mut dw) = (vec![0.5; n * inputs], vec![0.5; n * units], vec![0.0; rows * width]);
         let (x, dy) = (View::rows(&x, n, rows, inputs).transposed(), View::rows(&dy, n, width, units));
         measure(&mut group, name("dW", n), 2 * n * rows * width, || {
-            matmul(Into::Replace, ViewMut::rows(&mut dw, rows, width, width), x, dy);
+            grid_matmul(Into::Replace, &mut dw, Grid { may_hold_zeros: true, ..x.into() }, dy, NOTHING);
         });
     }
     group.finish();
 }
 
-/// The same of inputs like images, of which a margin and some more is zero, beside full ones.
+/// The same of inputs like images, of which a margin and some more is zero; above, no value is.
 fn zeros(c: &mut Criterion) {
     let mut group = c.benchmark_group("zeros");
     // A disc in the middle of 28×28, larger or smaller from image to image: half of the values are zero.
@@ -66,21 +67,19 @@ fn zeros(c: &mut Criterion) {
     };
     let n = BATCH;
     let images: Vec<f32> = (0..n * 784).map(|i| if is_ink(i) { 0.5 } else { 0.0 }).collect();
-    for (of, x) in [("images", images), ("full ones", vec![0.5; n * 784])] {
-        for (net, width) in [("P1", 50), ("P2", 64)] {
-            let (w, bias) = (Aligned::from(vec![0.5; 784 * width]), vec![0.5; width]);
-            let rows = View::rows(&x, n, 784, 784);
-            let mut y = vec![0.0; n * width];
-            measure(&mut group, format!("{net} forward of {of}"), 2 * n * 784 * width, || {
-                let x = Grid { may_hold_zeros: true, ..rows.into() };
-                biased_matmul(ViewMut::rows(&mut y, n, width, width), x, View::rows(&w, 784, width, width), &bias);
-            });
-            let (dy, mut dw) = (vec![0.5; n * width], vec![0.0; 784 * width]);
-            measure(&mut group, format!("{net} dW of {of}"), 2 * n * 784 * width, || {
-                let x = Grid { may_hold_zeros: true, ..rows.transposed().into() };
-                grid_matmul(Into::Replace, &mut dw, x, View::rows(&dy, n, width, width), NOTHING);
-            });
-        }
+    for (net, width) in [("P1", 50), ("P2", 64)] {
+        let (w, bias) = (Aligned::from(vec![0.5; 784 * width]), vec![0.5; width]);
+        let x = View::rows(&images, n, 784, 784);
+        let mut y = vec![0.0; n * width];
+        measure(&mut group, format!("{net} 784×{width} forward n={n}"), 2 * n * 784 * width, || {
+            let x = Grid { may_hold_zeros: true, ..x.into() };
+            biased_matmul(ViewMut::rows(&mut y, n, width, width), x, View::rows(&w, 784, width, width), &bias);
+        });
+        let (dy, mut dw) = (vec![0.5; n * width], vec![0.0; 784 * width]);
+        measure(&mut group, format!("{net} 784×{width} dW n={n}"), 2 * n * 784 * width, || {
+            let x = Grid { may_hold_zeros: true, ..x.transposed().into() };
+            grid_matmul(Into::Replace, &mut dw, x, View::rows(&dy, n, width, width), NOTHING);
+        });
     }
     group.finish();
 }

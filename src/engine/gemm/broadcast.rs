@@ -21,7 +21,7 @@ use super::strip::{STRIP, strip};
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the quads of
 /// any vector.
-const DEPTH: usize = 1 << 10;
+pub(super) const DEPTH: usize = 1 << 10;
 
 /// In pieces of B's rows where there are many, each going on from what the one before it has left in C.
 ///

@@ -18,11 +18,12 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::broadcast::DEPTH;
 use super::kernel::Product;
 use super::simd::{Place, Simd};
 
-/// Most steps of a tile that are looked through.
-const MOST: usize = 1 << 10;
+/// Most steps of a tile that are looked through: all of a piece of a product.
+const MOST: usize = DEPTH;
 /// Lanes of the widest vector.
 const LANES: usize = 16;
 

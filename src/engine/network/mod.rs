@@ -64,8 +64,7 @@ impl Node {
 
     /// Whether its parameters are prepared for a batch of so many rows.
     fn is_prepared(&self, rows: usize) -> bool {
-        /// Rows that make up for a preparation that is for speed alone: some shards', each of which does it for itself
-        /// otherwise, while its weights are in the cache.
+        /// Rows, of several shards, that make up for a preparation that each can do for itself.
         const WORTH: usize = 256;
         !self.prepared.is_empty() && (rows >= WORTH || !self.layer.memory().can_do_without)
     }
