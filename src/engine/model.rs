@@ -88,7 +88,9 @@ impl Model {
         if self.is_small(x.len()) {
             pass(&mut self.lend(), (x, &mut y));
         } else {
-            let rows = self.sizes.rows;
+            // Passes of about equal size, so that no thread waits long for another.
+            let passes = n.div_ceil(self.sizes.rows).next_multiple_of(rayon::current_num_threads());
+            let rows = n.div_ceil(passes);
             let passes = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
             passes.for_each_init(|| self.lend(), pass);
         }
