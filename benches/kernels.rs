@@ -6,7 +6,9 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
-use dojang::engine::gemm::{Axis, Grid, Into, NOTHING, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul};
+use dojang::engine::gemm::{
+    Axis, Grid, Into, NOTHING, Panelled, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul,
+};
 use dojang::engine::layer::Panels;
 
 /// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
@@ -27,18 +29,14 @@ fn affine(c: &mut Criterion) {
         let name = |what: &str, n: usize| format!("{net} {inputs}×{units} {what} n={n}");
         // Wide weights lie in panels.
         let width = Panels::of(inputs, units).width();
-        let (w, bias) = (Aligned::from(vec![0.5; inputs * units]), vec![0.5; width]);
+        let (w, bias) = (Aligned::from(vec![0.5; inputs * units]), vec![0.5; units]);
         for n in ROWS {
             let (x, mut y) = (vec![0.5; n * inputs], vec![0.0; n * units]);
             let x = View::rows(&x, n, inputs, inputs);
             measure(&mut group, name("forward", n), 2 * n * inputs * units, || {
-                let mut y = ViewMut::rows(&mut y, n, units, units);
-                for w in w.chunks_exact(inputs * width) {
-                    let (panel, rest) = y.split_at_column(width);
-                    let x = Grid { may_hold_zeros: true, ..x.into() };
-                    biased_matmul(panel, x, View::rows(w, inputs, width, width), &bias);
-                    y = rest;
-                }
+                let x = Grid { may_hold_zeros: true, ..x.into() };
+                let w = Panelled::new(&w, inputs, units, width);
+                biased_matmul(ViewMut::rows(&mut y, n, units, units), x, w, &bias);
             });
         }
         let n = 25;

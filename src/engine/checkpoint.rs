@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::layer::Storage;
+use super::layer::{Panels, Storage};
 use super::loss::Score;
 use super::network::Network;
 use super::train::early_stopping::Best;
@@ -33,9 +33,16 @@ pub enum Arrangement {
     /// Row by row: what says nothing else was written so, by an early version.
     #[default]
     Rows,
-    /// In [panels](super::layer::Panels), as networks have them.
+    /// In [panels](super::layer::Panels) where the matrix has more than [`EARLY_NARROW`] columns, by a later version.
+    #[serde(rename = "panels")]
+    WidePanels,
+    /// In panels, as networks have them.
+    #[serde(rename = "panels_of_64")]
     Panels,
 }
+
+/// Columns of which a matrix was left in rows, where only wider ones lay in panels.
+const EARLY_NARROW: usize = 128;
 
 /// A saved state of training.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,11 +129,18 @@ impl Checkpoint {
     /// If they are not as long as the network's parameters.
     #[must_use]
     pub fn arranged_for(mut self, network: &Network) -> Self {
-        if self.arrangement == Arrangement::Rows {
+        let is_in_rows = |panels: &Panels| match self.arrangement {
+            Arrangement::Rows => true,
+            Arrangement::WidePanels => panels.columns() <= EARLY_NARROW,
+            Arrangement::Panels => false,
+        };
+        if self.arrangement != Arrangement::Panels {
             let best = self.best.iter_mut().map(|best| &mut best.parameters).filter(|values| !values.is_empty());
             for values in std::iter::once(&mut self.parameters).chain(&mut self.slots).chain(best) {
                 for tensor in network.tensors() {
-                    if let Storage::Panels(panels, _) = &tensor.storage {
+                    if let Storage::Panels(panels, _) = &tensor.storage
+                        && is_in_rows(panels)
+                    {
                         let in_panels = panels.from_rows(&values[tensor.range.clone()]);
                         values[tensor.range.clone()].copy_from_slice(&in_panels);
                     }
@@ -195,6 +209,14 @@ mod tests {
         let early = r#"{"step":7,"window":{"loss":0.5,"correct":3,"samples":4},"epoch":{"loss":1.5,"correct":30,"samples":40}}"#;
         let metadata: Metadata = serde_json::from_str(early).expect("as the first version wrote it");
         assert_eq!((metadata.arrangement, metadata.position.step), (Arrangement::Rows, 7));
+    }
+
+    #[test]
+    fn what_lies_in_panels_says_since_when() {
+        for (name, arrangement) in [("panels", Arrangement::WidePanels), ("panels_of_64", Arrangement::Panels)] {
+            let read: Arrangement = serde_json::from_value(name.into()).expect("as a version wrote it");
+            assert_eq!(read, arrangement);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use super::clip::{ClipSpec, Limit, sum_of_squares};
-use super::layer::Role;
+use super::layer::{MOST_ABREAST, Role};
 use super::network::{Network, Tile};
 use super::optimizer::{MAX_SLOTS, Moment, Optimizer};
 use super::step::Workspace;
@@ -100,10 +100,42 @@ impl Update<'_> {
             let goes_with = |tile: &Tile| tile.layer == first.layer || !(is_large(tile.layer) || is_large(first.layer));
             let (some, others) = tiles.split_at(tiles.iter().take_while(|tile| goes_with(tile)).count());
             let end = some.last().map_or(0, |last| last.range.end);
-            let (of_some, rest) = part.split_at(end - first.range.start);
-            self.over_tiles(work, what, some, of_some);
+            let (mut of_some, rest) = part.split_at(end - first.range.start);
+            let abreast = self.network.layer(first.layer).tiles_abreast();
+            let mut left = some;
+            if is_large(first.layer) && abreast > 1 {
+                let mut runs = [const { None }; MOST_ABREAST];
+                for run in &mut runs[..abreast] {
+                    let (tiles, others) = left.split_at(some.len() / abreast);
+                    let (of_run, rest) = of_some.split_at(tiles.iter().map(|tile| tile.range.len()).sum());
+                    *run = Some((tiles, of_run));
+                    (left, of_some) = (others, rest);
+                }
+                self.over_runs(work, what, runs);
+            }
+            self.over_tiles(work, what, left, of_some);
             (tiles, part) = (others, rest);
         }
+    }
+
+    /// Cuts runs of as many tiles in halves and works on both, down to the tiles that lie side by side.
+    fn over_runs(&self, work: &Workspace, what: Work, runs: [Option<(&[Tile], Part<'_>)>; MOST_ABREAST]) {
+        let count = runs[0].as_ref().map_or(0, |(tiles, _)| tiles.len());
+        if count <= 1 {
+            for (tiles, part) in runs.into_iter().flatten() {
+                self.over_tiles(work, what, tiles, part);
+            }
+            return;
+        }
+        let mut right = [const { None }; MOST_ABREAST];
+        let mut left = [const { None }; MOST_ABREAST];
+        for ((run, left), right) in runs.into_iter().zip(&mut left).zip(&mut right) {
+            let Some((tiles, part)) = run else { continue };
+            let (first, second) = tiles.split_at(count / 2);
+            let (of_first, of_second) = part.split_at(first.iter().map(|tile| tile.range.len()).sum());
+            (*left, *right) = (Some((first, of_first)), Some((second, of_second)));
+        }
+        rayon::join(|| self.over_runs(work, what, left), || self.over_runs(work, what, right));
     }
 
     /// Cuts the tiles in halves of about equal size and works on both, down to single tiles.

@@ -17,8 +17,6 @@ pub const MOST_SOON: usize = 3;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ahead {
     regions: [Region; MOST],
-    /// Where B's values end.
-    end_of_b: *const f32,
 }
 
 /// Memory that tiles ask for, each a part of it.
@@ -92,7 +90,7 @@ impl Lines {
 
 impl Ahead {
     /// What a product of these asks for.
-    pub(super) fn of(a: &Grid<'_>, b: &Grid<'_>, soon: [&[f32]; MOST_SOON]) -> Self {
+    pub(super) fn of(a: &Grid<'_>, soon: [&[f32]; MOST_SOON]) -> Self {
         let nothing = Region::none(a.data.as_ptr());
         let inner = (a.runs.count, a.columns.count);
         let [first, second, third] = soon.map(|values| Region::row(values.as_ptr(), values.len(), inner));
@@ -107,13 +105,12 @@ impl Ahead {
                 step: a.columns.stride,
             },
         };
-        Self { regions: [first, second, third, beside, nothing], end_of_b: b.data.as_ptr_range().end }
+        Self { regions: [first, second, third, beside, nothing] }
     }
 
-    /// The same for a piece of a product: `values` of B from `next` on follow, as far as there are some, if it has one run.
+    /// The same for a piece of a product, of so many steps, that `values` of B from `next` on follow.
     pub(super) fn with_next(mut self, next: *const f32, values: usize, steps: usize) -> Self {
-        let left = self.end_of_b.addr().saturating_sub(next.addr()) / size_of::<f32>();
-        self.regions[MOST - 1] = Region::row(next, values.min(left), (1, steps));
+        self.regions[MOST - 1] = Region::row(next, values, (1, steps));
         self
     }
 

@@ -29,34 +29,35 @@ pub(super) const DEPTH: usize = 1 << 10;
 /// As for [`run`](super::kernel::run).
 #[inline(always)]
 pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
-    let mut first = 0;
-    loop {
-        // One call, for the compiler to write it down once: the kernels are long.
-        let k = if p.runs.0 == 1 { (p.k - first).min(DEPTH) } else { p.k };
-        let mut piece = p.piece(first, k);
-        if S::LOOKS_AHEAD && p.runs.0 == 1 {
-            piece.ahead = p.ahead.with_next(piece.b.wrapping_add(k * p.b_row), k * p.b_row, k);
+    let depth = if p.runs.0 == 1 { DEPTH } else { p.k.max(1) };
+    let (panels, depths) = (p.n.div_ceil(p.panel.max(1)), p.k.div_ceil(depth).max(1));
+    let piece = |nth: usize| {
+        let first = nth / panels * depth;
+        p.piece((first, (p.k - first).min(depth)), nth % panels)
+    };
+    // One call, for the compiler to write it down once: the kernels are long.
+    for nth in 0..panels * depths {
+        let mut these = piece(nth);
+        if S::LOOKS_AHEAD && p.runs.0 == 1 && nth + 1 < panels * depths {
+            let next = piece(nth + 1);
+            these.ahead = p.ahead.with_next(next.b, next.k * next.b_row, these.k);
         }
-        // SAFETY: columns first..first + k of A and as many rows of B lie within the views.
-        unsafe { columns::<S>(&piece) }
-        first += k;
-        if first >= p.k {
-            break;
-        }
+        // SAFETY: these columns of A and as many rows of a panel of B lie within the views.
+        unsafe { columns::<S>(&these) }
     }
 }
 
 /// Blocks of columns outside, so that a block of B stays in the cache while the rows of A go by.
 #[inline(always)]
 unsafe fn columns<S: Simd>(p: &Product) {
-    // Only plain tiles leave steps out.
+    // Only plain tiles leave steps out; the last panel of several is little of the work in any case.
     let sieves = S::SIEVES && p.may_hold_zeros;
-    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD && !sieves { p.n % S::LANES } else { 0 };
+    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || p.n < p.panel) { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
         // SAFETY: as the caller vouches.
         return unsafe { row::<S>(p, quads) };
     }
-    let upright = if p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
+    let upright = if p.a_row == 1 && p.a_col != 1 && !sieves && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
     // In narrow tiles, a step is too short for either.
     let is_careful = S::LOOKS_AHEAD && (p.ahead.is_something() || Sieve::fits::<S>(p));

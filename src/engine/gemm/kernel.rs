@@ -53,10 +53,12 @@ pub(super) struct Product {
     pub(super) into: Into,
     /// What every row of C begins with, or null.
     pub(super) bias: *const f32,
-    /// Values of B.
+    /// Columns of a panel of B, all if there is one, and rows of all panels.
+    pub(super) panel: usize,
+    pub(super) depth: usize,
+    /// Values of B, and those that lie before the ones at hand.
     pub(super) of_b: usize,
-    /// Rows of B that other pieces of the product have gone through.
-    pub(super) done: usize,
+    pub(super) before: usize,
     /// Whether tiles look for zeros of A.
     pub(super) may_hold_zeros: bool,
     /// What its tiles ask for.
@@ -64,13 +66,21 @@ pub(super) struct Product {
 }
 
 impl Product {
-    /// The part that `k` columns of A from `first` on add to it: what follows the first one begins with C's values.
+    /// The part that `k` columns of A from `first` on add to the columns of the `index`-th panel: what follows the first one
+    /// begins with C's values.
     #[inline(always)]
-    pub(super) fn piece(self, first: usize, k: usize) -> Self {
-        let Self { a, b, into, bias, .. } = self;
-        let (into, bias) = if first == 0 { (into, bias) } else { (Into::Add, std::ptr::null()) };
-        let (a, b) = (a.wrapping_add(first * self.a_col), b.wrapping_add(first * self.b_row));
-        Self { a, b, k, into, bias, done: first, ..self }
+    pub(super) fn piece(self, (first, k): (usize, usize), index: usize) -> Self {
+        let column = index * self.panel;
+        let n = self.panel.min(self.n - column);
+        let b_row = if self.panel < self.n { n } else { self.b_row };
+        let before = column * self.depth + first * b_row;
+        let (into, bias) = match first {
+            0 if !self.bias.is_null() => (self.into, self.bias.wrapping_add(column)),
+            0 => (self.into, self.bias),
+            _ => (Into::Add, std::ptr::null()),
+        };
+        let (a, b) = (self.a.wrapping_add(first * self.a_col), self.b.wrapping_add(before));
+        Self { a, b, b_row, c: self.c.wrapping_add(column), k, n, into, bias, before, ..self }
     }
 }
 

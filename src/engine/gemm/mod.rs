@@ -155,6 +155,34 @@ impl<'a> From<View<'a>> for Grid<'a> {
     }
 }
 
+/// A right factor whose columns come in panels of so many, fewer in the last one: each row by row, one after the other. Any
+/// other matrix is a single panel.
+#[derive(Debug, Clone, Copy)]
+pub struct Panelled<'a> {
+    grid: Grid<'a>,
+    /// Columns of a panel.
+    width: usize,
+}
+
+impl<'a> Panelled<'a> {
+    /// `data` as `rows × cols` values in panels of `width` columns.
+    ///
+    /// # Panics
+    /// If `data` is too short, or panels have no columns.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize, width: usize) -> Self {
+        assert!(width > 0 && fits(data.len(), rows, cols, cols), "{rows}×{cols} in panels over {} values", data.len());
+        let width = width.min(cols);
+        Self { width, grid: View { data, rows, cols, row_stride: width, col_stride: 1 }.into() }
+    }
+}
+
+impl<'a, T: std::convert::Into<Grid<'a>>> From<T> for Panelled<'a> {
+    fn from(grid: T) -> Self {
+        let grid = grid.into();
+        Self { width: grid.columns.count, grid }
+    }
+}
+
 fn fits(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
     rows == 0 || cols == 0 || (cols <= row_stride && (rows - 1) * row_stride + cols <= len)
 }
@@ -171,11 +199,11 @@ pub enum Into {
 /// Nothing that is read soon.
 pub const NOTHING: [&[f32]; MOST_SOON] = [&[]; MOST_SOON];
 
-/// `C = A·B` or `C += A·B`. What follows B in its slice is asked for meanwhile: it is read next, as a rule.
+/// `C = A·B` or `C += A·B`.
 ///
 /// # Panics
 /// If the sizes do not match, or both are transposes: Aᵀ·Bᵀ = (B·A)ᵀ, which no layer needs.
-pub fn matmul(into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
+pub fn matmul<'b>(into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
     multiply(Path::chosen(), into, c, a, b);
 }
 
@@ -192,27 +220,33 @@ pub fn grid_matmul<'b>(
     b: impl std::convert::Into<Grid<'b>>,
     soon: [&[f32]; MOST_SOON],
 ) {
-    let b = b.into();
+    let b: Grid<'_> = b.into();
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     let c = ViewMut::rows(c, rows, columns, columns);
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b), None, soon);
+    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b.into()), None, soon);
 }
 
-/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], B as in [`matmul`], row by row.
+/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], B lies row by row.
 ///
 /// # Panics
 /// As [`grid_matmul`], and if the bias is not as long as a row of C.
-pub fn biased_matmul<'a>(c: ViewMut<'_>, a: impl std::convert::Into<Grid<'a>>, b: View<'_>, bias: &[f32]) {
+pub fn biased_matmul<'a, 'b>(
+    c: ViewMut<'_>,
+    a: impl std::convert::Into<Grid<'a>>,
+    b: impl std::convert::Into<Panelled<'b>>,
+    bias: &[f32],
+) {
     multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias), NOTHING);
 }
 
-fn multiply(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: View<'_>) {
-    let kind = match (b.col_stride, a.col_stride) {
+fn multiply<'b>(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
+    let b = b.into();
+    let kind = match (b.grid.columns.stride, a.col_stride) {
         (1, _) => Kind::Broadcast,
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, c, (&a.into(), &b.into()), None, NOTHING);
+    multiply_grid(path, kind, into, c, (&a.into(), &b), None, NOTHING);
 }
 
 fn multiply_grid(
@@ -220,7 +254,7 @@ fn multiply_grid(
     kind: Kind,
     into: Into,
     ViewMut(mut c): ViewMut<'_>,
-    (a, b): (&Grid<'_>, &Grid<'_>),
+    (a, Panelled { grid: b, width }): (&Grid<'_>, &Panelled<'_>),
     bias: Option<&[f32]>,
     soon: [&[f32]; MOST_SOON],
 ) {
@@ -259,10 +293,12 @@ fn multiply_grid(
         runs: (a.runs.count, a.runs.stride),
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-        of_b: b.groups.count * b.rows.count * b_row,
-        done: 0,
+        panel: *width,
+        depth: b.rows.count,
+        of_b: b.groups.count * b.rows.count * if *width < columns { columns } else { b_row },
+        before: 0,
         may_hold_zeros: a.may_hold_zeros,
-        ahead: Ahead::of(a, b, soon),
+        ahead: Ahead::of(a, soon),
     };
     // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and C is a view of as
     // many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it

@@ -107,7 +107,7 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
         while first < end {
             let (a, b, n) = (p.a.add(first), p.b.add(first * b_row + j), (end - first).min(STRETCH));
             let count = look_through::<S>(a, n, places);
-            let streams = V > S::VECTORS && (p.done + first) * b_row >= kept;
+            let streams = V > S::VECTORS && p.before + first * b_row >= kept;
             for i in 0..count {
                 let k = *places.add(i);
                 if streams {

@@ -1,8 +1,9 @@
 //! The product against `ndarray`'s in `f64`, on every path, and that cutting it changes no bit.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, s};
 use proptest::prelude::*;
 
+use super::broadcast::DEPTH;
 use super::*;
 use crate::engine::rng::{Purpose, Rng};
 
@@ -75,7 +76,7 @@ proptest! {
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
             let into_c = ViewMut::rows(&mut c, groups * rows, n, n);
-            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &Grid::from(view(&b))), bias.as_deref(), NOTHING);
+            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &view(&b).into()), bias.as_deref(), NOTHING);
             for (value, truth) in c.iter().zip(&truth) {
                 let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                 let error = (f64::from(*value) - truth - start).abs();
@@ -93,11 +94,51 @@ proptest! {
             let mut c = vec![2.0f32; m * n];
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
-            let views = (&Grid::from(view(&a)), &Grid::from(view(&b)));
+            let views = (&view(&a).into(), &view(&b).into());
             multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref(), NOTHING);
             let start = if add || bias.is_some() { 2.0 } else { 0.0 };
             for (value, truth) in c.iter().zip(&truth) {
                 prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
+            }
+        }
+    }
+
+    /// A matrix in panels, which a few rows of zeros may spare steps: what it is row by row, in pieces of rows too.
+    #[test]
+    fn panels_are_one_matrix(
+        m in 1usize..40, cut in 0usize..40, k in 1usize..120, is_deep: bool, n in 1usize..200, width in 1usize..100,
+        may_hold_zeros: bool, add: bool,
+    ) {
+        let (cut, k) = (cut.min(m), if is_deep { DEPTH + k } else { k });
+        let a = random(m, k, 0).mapv(|value| if may_hold_zeros { value.max(0.0) } else { value });
+        let b = random(k, n, 1);
+        let panels = (0..n).step_by(width).map(|first| b.slice(s![.., first..(first + width).min(n)]));
+        let panels: Vec<f32> = panels.flat_map(|panel| panel.iter().copied().collect::<Vec<_>>()).collect();
+        let panels = Panelled::new(&panels, k, n, width);
+        let truth = exact(&a.view(), &b.view());
+        let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
+        let (into, start) = if add { (Into::Add, 2.0) } else { (Into::Replace, bias.as_ref().map_or(0.0, |_| 2.0)) };
+        let data = a.as_slice().expect("standard layout");
+        for path in Path::available() {
+            let product = |rows: std::ops::Range<usize>, c: &mut [f32]| {
+                let c = ViewMut::rows(c, rows.len(), n, n + 3);
+                let a = View::rows(&data[rows.start * k..rows.end * k], rows.len(), k, k);
+                let a = Grid { may_hold_zeros, ..a.into() };
+                multiply_grid(path, Kind::Broadcast, into, c, (&a, &panels), bias.as_deref(), NOTHING);
+            };
+            let (mut whole, mut pieces, mut last) = (vec![2.0; m * (n + 3)], vec![2.0; m * (n + 3)], vec![2.0; n + 3]);
+            product(0..m, &mut whole);
+            let (first, second) = pieces.split_at_mut(cut * (n + 3));
+            product(0..cut, first);
+            product(cut..m, second);
+            product(m - 1..m, &mut last);
+            prop_assert_eq!(&whole, &pieces, "{:?}", path);
+            prop_assert_eq!(&whole[(m - 1) * (n + 3)..], &last, "{:?}", path);
+            for (i, row) in whole.chunks_exact(n + 3).enumerate() {
+                for (j, value) in row[..n].iter().enumerate() {
+                    prop_assert!((f64::from(*value) - truth[[i, j]] - start).abs() < 1e-3, "{path:?}");
+                }
+                prop_assert_eq!(&row[n..], &[2.0; 3], "beside the result");
             }
         }
     }
@@ -119,7 +160,7 @@ proptest! {
             let begin = if add { Into::Add } else { Into::Replace };
             // What is asked for ahead of time changes nothing.
             let soon = if apart % 2 == 0 { [x, y, &x[..1]] } else { NOTHING };
-            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b), None, soon);
+            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b.into()), None, soon);
             for shard in 0..shards {
                 let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
                 let into = if shard == 0 { begin } else { Into::Add };

@@ -12,7 +12,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::panels::{Panel, Panels, over_panels};
-use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Storage};
+use super::{
+    Backward, Context, Layer, LayerError, LayerKind, MOST_ABREAST, Memory, Parameter, Reference, Role, Storage,
+};
 use crate::engine::aligned::Aligned;
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
@@ -137,9 +139,9 @@ impl Layer for AffineLayer {
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights());
-        over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, panel, y| {
-            let w = View::rows(&w[panel.values.start..], self.inputs, panel.width(), panel.width()); // [I, part of O]
-            biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[panel.columns]);
+        over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, some, y| {
+            let w = self.panels.view(w, &some); // [I, part of O]
+            biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[some.columns]);
         });
     }
 
@@ -154,22 +156,24 @@ impl Layer for AffineLayer {
             }
             return;
         }
-        over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, panel, dx| {
-            let product = |w: &[f32]| {
-                let w = View::rows(w, self.units, panel.width(), panel.width()); // [O, part of I]
-                matmul(Into::Replace, dx, dy, w);
-            };
+        over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, some, dx| {
             if !at.prepared.is_empty() {
-                return product(&at.prepared[panel.values.clone()]);
+                let w = self.transposed.view(at.prepared, &some); // [O, part of I]
+                return matmul(Into::Replace, dx, dy, w);
             }
-            TURNED.with_borrow_mut(|memory| {
-                if memory.len() < panel.values.len() {
-                    *memory = Aligned::zeros(panel.values.len());
-                }
-                let turned = &mut memory[..panel.values.len()];
-                self.turn(at.parameters, &panel, turned);
-                product(turned);
-            });
+            let mut rest = dx;
+            for panel in self.transposed.within(&some) {
+                let (dx, others) = rest.split_at_column(panel.width());
+                TURNED.with_borrow_mut(|memory| {
+                    if memory.len() < panel.values.len() {
+                        *memory = Aligned::zeros(panel.values.len());
+                    }
+                    let turned = &mut memory[..panel.values.len()];
+                    self.turn(at.parameters, &panel, turned);
+                    matmul(Into::Replace, dx, dy, View::rows(turned, self.units, panel.width(), panel.width()));
+                });
+                rest = others;
+            }
         });
     }
 
@@ -207,15 +211,22 @@ impl Layer for AffineLayer {
         }
     }
 
-    /// Blocks of whole rows of `W`'s panels, then `b`.
+    /// Blocks of whole rows of `W`'s panels, the same rows of each, then `b`.
     fn gradient_tiles(&self) -> Vec<Range<usize>> {
+        let width = self.panels.width();
+        let rows = tiles_of_rows(self.inputs, width).into_iter().map(|tile| tile.start / width..tile.end / width);
         let of_panel = |panel: Panel| {
-            let tiles = tiles_of_rows(self.inputs, panel.width());
-            tiles.into_iter().map(move |tile| panel.values.start + tile.start..panel.values.start + tile.end)
+            let (first, width) = (panel.values.start, panel.width());
+            rows.clone().map(move |rows| first + rows.start * width..first + rows.end * width)
         };
         let mut tiles: Vec<_> = self.panels.iter().flat_map(of_panel).collect();
         tiles.push(self.weights()..self.weights() + self.units);
         tiles
+    }
+
+    /// Many panels are worked on one after the other, for each thread to have some for itself; few of them side by side.
+    fn tiles_abreast(&self) -> usize {
+        if self.panels.count() > MOST_ABREAST { 1 } else { self.panels.count() }
     }
 
     fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {

@@ -50,6 +50,9 @@ impl LayerSpec {
     }
 }
 
+/// Most runs of tiles that are worked on side by side.
+pub const MOST_ABREAST: usize = 3;
+
 /// A layer at work, built for one input form.
 pub trait Layer: fmt::Debug + Send + Sync {
     /// Shape of one output sample, and how it lies in memory.
@@ -108,9 +111,15 @@ pub trait Layer: fmt::Debug + Send + Sync {
         unreachable!("{self:?} has no parameters");
     }
 
-    /// Ranges that cut this layer's parameters into pieces of gradient work; by size alone, never by thread count.
+    /// Ranges that cut this layer's parameters into pieces of gradient work, in order; by size alone, never by thread count.
     fn gradient_tiles(&self) -> Vec<Range<usize>> {
         Vec::new()
+    }
+
+    /// How many runs of as many tiles, from the first one on, are best worked on side by side, for they read the same
+    /// inputs: at most [`MOST_ABREAST`].
+    fn tiles_abreast(&self) -> usize {
+        1
     }
 
     /// Of a layer that does the work of several, the first of them.

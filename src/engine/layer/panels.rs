@@ -12,12 +12,10 @@
 
 use std::ops::Range;
 
-use crate::engine::gemm::{View, ViewMut};
+use crate::engine::gemm::{Panelled, View, ViewMut};
 
 /// Columns of a panel: as many as the product's widest tile has.
 const WIDTH: usize = 64;
-/// Columns of which a matrix is one panel.
-const NARROW: usize = 128;
 
 /// How a matrix is cut into panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub struct Panels {
     width: usize,
 }
 
-/// One of them.
+/// One of them, or some side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Panel {
     /// Its columns of the matrix.
@@ -46,7 +44,12 @@ impl Panel {
 impl Panels {
     /// The panels of a matrix.
     pub fn of(rows: usize, columns: usize) -> Self {
-        Self { rows, columns, width: if columns <= NARROW { columns.max(1) } else { WIDTH } }
+        Self { rows, columns, width: columns.clamp(1, WIDTH) }
+    }
+
+    /// Columns of the matrix.
+    pub fn columns(self) -> usize {
+        self.columns
     }
 
     /// Columns of each panel but the last.
@@ -64,6 +67,11 @@ impl Panels {
         (0..self.count()).map(move |index| self.panel(index))
     }
 
+    /// The single ones of some.
+    pub(super) fn within(self, some: &Panel) -> impl Iterator<Item = Panel> {
+        (some.columns.start / self.width..some.columns.end.div_ceil(self.width)).map(move |index| self.panel(index))
+    }
+
     /// The one that holds the value at this place.
     pub(super) fn holding(self, place: usize) -> Panel {
         self.panel(place / (self.rows * self.width))
@@ -74,6 +82,17 @@ impl Panels {
         let first = index * self.width;
         let columns = first..(first + self.width).min(self.columns);
         Panel { values: columns.start * self.rows..columns.end * self.rows, columns }
+    }
+
+    /// Those at these places from the left, as one matrix.
+    pub(super) fn some(self, places: Range<usize>) -> Panel {
+        let columns = (places.start * self.width).min(self.columns)..(places.end * self.width).min(self.columns);
+        Panel { values: columns.start * self.rows..columns.end * self.rows, columns }
+    }
+
+    /// Some of them, of all values of the matrix, for a product.
+    pub(super) fn view<'a>(self, values: &'a [f32], some: &Panel) -> Panelled<'a> {
+        Panelled::new(&values[some.values.clone()], self.rows, some.width(), self.width)
     }
 
     /// The matrix row by row.
@@ -111,8 +130,8 @@ impl Panels {
 const WORTH: usize = 1 << 18;
 const LEAST_ROWS: usize = 16;
 
-/// A product with a panel: `A`, the panel, and the panel's columns of the result.
-pub(super) type OfPanel<'a> = &'a (dyn Fn(View<'_>, Panel, ViewMut<'_>) + Sync);
+/// A product with some panels: `A`, the panels, and their columns of the result.
+pub(super) type OfPanels<'a> = &'a (dyn Fn(View<'_>, Panel, ViewMut<'_>) + Sync);
 
 /// The product of `x`, rows of so many values, with a matrix in panels, in so many pieces side by side: panels where
 /// there are enough, for no thread reads the weights of another then; rows otherwise. Neither changes a bit.
@@ -121,7 +140,7 @@ pub(super) fn over_panels(
     panels: Panels,
     (x, inputs): (&[f32], usize),
     y: &mut [f32],
-    product: OfPanel<'_>,
+    product: OfPanels<'_>,
 ) {
     let n = x.len() / inputs;
     let pieces = pieces.min(x.len() * panels.columns / WORTH);
@@ -139,7 +158,7 @@ pub(super) fn over_panels(
 }
 
 /// The same of some of the panels.
-fn over_some(pieces: usize, panels: Panels, some: Range<usize>, x: View<'_>, y: ViewMut<'_>, product: OfPanel<'_>) {
+fn over_some(pieces: usize, panels: Panels, some: Range<usize>, x: View<'_>, y: ViewMut<'_>, product: OfPanels<'_>) {
     if pieces > 1 && some.len() > 1 {
         let middle = some.start + some.len() / 2;
         let (left, right) = y.split_at_column((middle - some.start) * panels.width);
@@ -149,13 +168,7 @@ fn over_some(pieces: usize, panels: Panels, some: Range<usize>, x: View<'_>, y: 
         );
         return;
     }
-    let mut rest = y;
-    for index in some {
-        let panel = panels.panel(index);
-        let (y, others) = rest.split_at_column(panel.width());
-        product(x, panel, y);
-        rest = others;
-    }
+    product(x, panels.some(some), y);
 }
 
 #[cfg(test)]
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn panels_hold_every_value_once() {
-        for (rows, columns) in [(3, 1), (4, 128), (3, 129), (2, 200), (1, 512), (5, 192)] {
+        for (rows, columns) in [(3, 1), (4, 64), (4, 65), (3, 129), (2, 200), (1, 512), (5, 192)] {
             let panels = Panels::of(rows, columns);
             let matrix: Vec<usize> = (0..rows * columns).collect();
             let values = panels.from_rows(&matrix);
@@ -182,7 +195,7 @@ mod tests {
             }
             assert_eq!(next, rows * columns);
         }
-        assert_eq!(Panels::of(4, 100).iter().count(), 1);
+        assert_eq!(Panels::of(4, 64).iter().count(), 1);
         assert_eq!(Panels::of(4, 200).iter().map(|panel| panel.width()).collect::<Vec<_>>(), [64, 64, 64, 8]);
     }
 }

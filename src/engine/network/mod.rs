@@ -258,13 +258,18 @@ impl Network {
         self.flops
     }
 
-    /// Initial parameters: a pure function of the seed. `init` is for the weights whose layer does not say otherwise.
+    /// Initial parameters: a pure function of the seed, which panels do not change. `init` is for the weights whose layer
+    /// does not say otherwise.
     pub fn init(&self, init: &Init, seed: u64) -> Vec<f32> {
         let mut parameters = vec![0.0; self.len];
         for (index, tensor) in self.tensors.iter().enumerate() {
             let mut rng = Rng::new(seed, Purpose::Init, index as u64, 0);
             let init = tensor.init.as_ref().unwrap_or(init);
-            init.fill(tensor.role, &mut rng, &mut parameters[tensor.range.clone()]);
+            let values = &mut parameters[tensor.range.clone()];
+            init.fill(tensor.role, &mut rng, values);
+            if let Storage::Panels(panels, _) = &tensor.storage {
+                values.copy_from_slice(&panels.from_rows(values));
+            }
         }
         parameters
     }

@@ -268,32 +268,38 @@ fn wide_layers_are_the_same_for_any_number_of_threads() {
 
 #[test]
 fn a_checkpoint_of_an_early_version_goes_on() {
-    let (train, network) = (Clouds::new(150, 0), wide());
+    let layers = [320, 100, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
+    let (train, network) = (Clouds::new(150, 0), Network::build(&Shape::new(&[12]), &layers).expect("a sound network"));
     let [_, _, adam] = optimizers();
     let settings = Settings { length: Length::Epochs(1), ..settings(adam) };
     let data = Data { train: train.samples(), test: train.samples() };
     let mut trainer = Trainer::new(&network, &settings, data);
     assert_eq!(trainer.run(&mut Script { stop_at: vec![1], ..Script::default() }), Outcome::Stopped);
-    // As it was written then: every matrix row by row.
-    let mut early = trainer.checkpoint();
-    early.best = Some(Best { value: 0.5, epoch: 1, parameters: early.parameters.clone() });
-    let panelled = early.clone();
-    let best = early.best.as_mut().map(|best| &mut best.parameters);
-    for values in [&mut early.parameters].into_iter().chain(&mut early.slots).chain(best) {
-        for tensor in network.tensors() {
-            let in_rows = tensor.storage.to_file(&values[tensor.range.clone()]);
-            values[tensor.range.clone()].copy_from_slice(&in_rows);
-        }
-    }
-    early.arrangement = Arrangement::Rows;
-    assert_ne!(early.parameters, panelled.parameters);
-    assert_eq!(early.clone().arranged_for(&network), panelled);
-    let bytes = early.encode();
-    let mut resumed =
-        Trainer::resume(&network, &settings, data, Checkpoint::decode(&bytes).expect("our own bytes")).expect("ours");
-    assert_eq!(resumed.run(&mut Script::default()), Outcome::Completed);
+    let mut panelled = trainer.checkpoint();
+    panelled.best = Some(Best { value: 0.5, epoch: 1, parameters: panelled.parameters.clone() });
     trainer.run(&mut Script::default());
-    assert_eq!(bits(resumed.parameters()), bits(trainer.parameters()));
+    // As they were written then: every matrix row by row, then those of up to 128 columns alone.
+    let mut seen = vec![panelled.parameters.clone()];
+    for (arrangement, in_rows) in [(Arrangement::Rows, usize::MAX), (Arrangement::WidePanels, 128)] {
+        let mut early = panelled.clone();
+        let best = early.best.as_mut().map(|best| &mut best.parameters);
+        for values in [&mut early.parameters].into_iter().chain(&mut early.slots).chain(best) {
+            for tensor in
+                network.tensors().iter().filter(|tensor| tensor.shape.axes()[1..].iter().all(|n| *n <= in_rows))
+            {
+                let rows = tensor.storage.to_file(&values[tensor.range.clone()]);
+                values[tensor.range.clone()].copy_from_slice(&rows);
+            }
+        }
+        early.arrangement = arrangement;
+        assert!(!seen.contains(&early.parameters));
+        seen.push(early.parameters.clone());
+        assert_eq!(early.clone().arranged_for(&network), panelled);
+        let read = Checkpoint::decode(&early.encode()).expect("our own bytes");
+        let mut resumed = Trainer::resume(&network, &settings, data, read).expect("ours");
+        assert_eq!(resumed.run(&mut Script::default()), Outcome::Completed);
+        assert_eq!(bits(resumed.parameters()), bits(trainer.parameters()));
+    }
 }
 
 #[test]
