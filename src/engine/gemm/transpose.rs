@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use crate::engine::processor::Path;
 
-/// Rows and columns of a block.
+/// Rows of a block.
 const SIDE: usize = 16;
+/// Columns that are turned at once.
+const GROUP: usize = 4;
 /// Values that are worth the way to another thread.
 const LARGE: usize = 1 << 15;
 
@@ -41,83 +43,83 @@ struct Strip<'a> {
 impl Strip<'_> {
     fn write(self, path: Path, to: &mut [f32]) {
         let width = to.len() / self.rows;
-        for column in (0..width).step_by(SIDE) {
-            let across = SIDE.min(width - column);
-            for row in (0..self.rows).step_by(SIDE) {
-                let down = SIDE.min(self.rows - row);
-                let from = &self.from[row * self.columns + self.first + column..];
-                let to = &mut to[column * self.rows + row..];
-                if [across, down] == [SIDE; 2] {
-                    whole(path, (from, self.columns), (to, self.rows));
-                } else {
-                    for c in 0..across {
-                        for r in 0..down {
-                            to[c * self.rows + r] = from[r * self.columns + c];
-                        }
-                    }
+        for row in (0..self.rows).step_by(SIDE) {
+            let down = SIDE.min(self.rows - row);
+            let from = &self.from[row * self.columns + self.first..];
+            let to = &mut to[row..];
+            let done = if down == SIDE { width - width % GROUP } else { 0 };
+            groups(path, (from, self.columns), (to, self.rows), done);
+            for column in done..width {
+                for r in 0..down {
+                    to[column * self.rows + r] = from[r * self.columns + column];
                 }
             }
         }
     }
 }
 
-/// A block of [`SIDE`] rows and columns, both matrices given with the distance of their rows.
-#[inline(always)]
-fn whole(path: Path, (from, from_row): (&[f32], usize), (to, to_row): (&mut [f32], usize)) {
-    assert!(from.len() >= (SIDE - 1) * from_row + SIDE && to.len() >= (SIDE - 1) * to_row + SIDE, "a whole block");
+/// The first `columns` columns, in groups of [`GROUP`], of [`SIDE`] rows, both matrices given with the distance of their
+/// rows.
+fn groups(path: Path, (from, from_row): (&[f32], usize), (to, to_row): (&mut [f32], usize), columns: usize) {
+    if columns == 0 {
+        return;
+    }
+    let (last_from, last_to) = ((SIDE - 1) * from_row + columns, (columns - 1) * to_row + SIDE);
+    assert!(columns.is_multiple_of(GROUP) && last_from <= from.len() && last_to <= to.len(), "whole groups");
     match path {
-        // SAFETY: the path is given out only where the processor has AVX-512F, and both blocks lie within their slices.
+        // SAFETY: the path is given out only where the processor has AVX-512F, and the groups lie within their slices.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => unsafe { avx512(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) },
+        Path::Avx512 => unsafe { avx512(from.as_ptr(), from_row, to.as_mut_ptr(), to_row, columns) },
         _ => {
-            for c in 0..SIDE {
+            for column in 0..columns {
                 for r in 0..SIDE {
-                    to[c * to_row + r] = from[r * from_row + c];
+                    to[column * to_row + r] = from[r * from_row + column];
                 }
             }
         }
     }
 }
 
-/// Pairs of values, then pairs of pairs, are brought together within quarters of a register; then the quarters.
+/// Four vectors take a group's values of every fourth row each, then a group of four by four is turned in each quarter:
+///
+/// ```text
+///   a0 a1 a2 a3 │ e0 e1 e2 e3 │ …        a0 b0 c0 d0 │ e0 f0 g0 h0 │ …
+///   b0 b1 b2 b3 │ f0 f1 f2 f3 │ …   ─►   a1 b1 c1 d1 │ e1 f1 g1 h1 │ …
+///   c0 …        │ g0 …        │ …        …
+///   d0 …        │ h0 …        │ …        …
+/// ```
 ///
 /// # Safety
-/// The processor must have AVX-512F, and the pointers must be good for [`SIDE`] rows of [`SIDE`] values.
+/// The processor must have AVX-512F, and the pointers must be good for [`SIDE`] rows of that many columns, and the other way
+/// round.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+unsafe fn avx512(from: *const f32, from_row: usize, to: *mut f32, to_row: usize, columns: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: as the caller vouches.
-    let mut rows: [__m512d; SIDE] = std::array::from_fn(|_| _mm512_setzero_pd());
-    for (r, row) in rows.iter_mut().enumerate() {
-        // SAFETY: row `r` of the block.
-        *row = unsafe { _mm512_castps_pd(_mm512_loadu_ps(from.add(r * from_row))) };
-    }
-    let mut quads = rows;
-    for i in (0..SIDE).step_by(4) {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|r| _mm512_castpd_ps(rows[i + r]));
+    for column in (0..columns).step_by(GROUP) {
+        let mut rows = [_mm512_setzero_ps(); GROUP];
+        for (r, row) in rows.iter_mut().enumerate() {
+            // SAFETY: rows `r`, `r + 4`, `r + 8` and `r + 12` of the group.
+            *row = unsafe {
+                let at = from.add(r * from_row + column);
+                let v = _mm512_castps128_ps512(_mm_loadu_ps(at));
+                let v = _mm512_insertf32x4::<1>(v, _mm_loadu_ps(at.add(4 * from_row)));
+                let v = _mm512_insertf32x4::<2>(v, _mm_loadu_ps(at.add(8 * from_row)));
+                _mm512_insertf32x4::<3>(v, _mm_loadu_ps(at.add(12 * from_row)))
+            };
+        }
+        let [a, b, c, d] = rows;
         let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)].map(|v| _mm512_castps_pd(v));
         let [ef, gh] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)].map(|v| _mm512_castps_pd(v));
-        // Quarter q of quads[i + j] has column 4q + j of rows i to i + 3.
-        quads[i] = _mm512_unpacklo_pd(ab, cd);
-        quads[i + 1] = _mm512_unpackhi_pd(ab, cd);
-        quads[i + 2] = _mm512_unpacklo_pd(ef, gh);
-        quads[i + 3] = _mm512_unpackhi_pd(ef, gh);
-    }
-    for j in 0..4 {
-        let [a, b, c, d] = [0, 4, 8, 12].map(|i| _mm512_castpd_ps(quads[i + j]));
-        // Quarters 0 and 1, then 2 and 3, of a and b, of c and d.
-        let (ab, cd) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
-        let (ef, gh) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
-        let columns = [
-            _mm512_shuffle_f32x4::<0x88>(ab, cd),
-            _mm512_shuffle_f32x4::<0xdd>(ab, cd),
-            _mm512_shuffle_f32x4::<0x88>(ef, gh),
-            _mm512_shuffle_f32x4::<0xdd>(ef, gh),
+        let turned = [
+            _mm512_unpacklo_pd(ab, cd),
+            _mm512_unpackhi_pd(ab, cd),
+            _mm512_unpacklo_pd(ef, gh),
+            _mm512_unpackhi_pd(ef, gh),
         ];
-        for (q, column) in columns.into_iter().enumerate() {
-            // SAFETY: row `4q + j` of the transposed block.
-            unsafe { _mm512_storeu_ps(to.add((4 * q + j) * to_row), column) };
+        for (i, &row) in turned.iter().enumerate() {
+            // SAFETY: row `column + i` of the transpose.
+            unsafe { _mm512_storeu_pd(to.add((column + i) * to_row).cast(), row) };
         }
     }
 }
