@@ -250,7 +250,7 @@ thread_local! {
 mod tests {
     use super::super::{LayerSpec, Pass};
     use super::*;
-    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
+    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree, assert_some_gradients_agree};
     use proptest::prelude::*;
 
     #[test]
@@ -283,6 +283,17 @@ mod tests {
             let network = [LayerSpec::Affine(Affine::of(inputs)), LayerSpec::Affine(Affine::of(units))];
             assert_forward_agrees(&network, &Shape::new(&[2]), n, 1);
             assert_gradients_agree(&network, &Shape::new(&[2]), n, 1);
+        }
+    }
+
+    /// A layer so large that its panels are worked on side by side, three and two of them.
+    #[test]
+    fn layers_whose_panels_are_abreast_agree_with_finite_differences() {
+        for (inputs, units) in [(600, 130), (1000, 66)] {
+            let network = [LayerSpec::Affine(Affine::of(units))];
+            let layer = AffineLayer::new(inputs, units, Storage::Plain, None);
+            assert_eq!(layer.tiles_abreast(), units.div_ceil(64));
+            assert_some_gradients_agree(&network, &Shape::new(&[inputs]), 3, 1, 100);
         }
     }
 

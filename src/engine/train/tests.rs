@@ -251,14 +251,17 @@ fn every_layer_is_the_same_for_any_number_of_threads() {
 
 #[test]
 fn wide_layers_are_the_same_for_any_number_of_threads() {
-    let (train, test, network) = (Clouds::new(150, 0), Clouds::new(30, 1), wide());
-    for batch_size in [70, 7] {
+    let (train, test) = (Clouds::new(150, 0), Clouds::new(30, 1));
+    // The last one's large layer has few panels.
+    let few = [600, 130, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
+    let few = Network::build(&Shape::new(&[12]), &few).expect("a sound network");
+    for (network, batch_size) in [(&wide(), 70), (&wide(), 7), (&few, 70)] {
         let [_, _, adam] = optimizers();
         let settings = Settings { length: Length::Epochs(1), batch_size, ..settings(adam) };
         let data = Data { train: train.samples(), test: test.samples() };
         let results = [1, 2, 3, 7].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let mut trainer = Trainer::new(&network, &settings, data);
+            let mut trainer = Trainer::new(network, &settings, data);
             assert_eq!(pool.install(|| trainer.run(&mut Script::default())), Outcome::Completed);
             bits(trainer.parameters())
         });
