@@ -88,9 +88,10 @@ impl Model {
         if self.is_small(x.len()) {
             pass(&mut self.lend(), (x, &mut y));
         } else {
-            // Passes of about equal size, so that no thread waits long for another.
-            let passes = n.div_ceil(self.sizes.rows).next_multiple_of(rayon::current_num_threads());
-            let rows = n.div_ceil(passes);
+            // Passes of about equal size, so that no thread waits long for another; but not of few rows on many threads,
+            // for each reads all weights.
+            let least = n.div_ceil(self.sizes.rows);
+            let rows = n.div_ceil(least.next_multiple_of(rayon::current_num_threads()).min(2 * least));
             let passes = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
             passes.for_each_init(|| self.lend(), pass);
         }

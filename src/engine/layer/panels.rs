@@ -79,9 +79,7 @@ impl Panels {
 
     /// The one at this place from the left.
     pub(super) fn panel(self, index: usize) -> Panel {
-        let first = index * self.width;
-        let columns = first..(first + self.width).min(self.columns);
-        Panel { values: columns.start * self.rows..columns.end * self.rows, columns }
+        self.some(index..index + 1)
     }
 
     /// Those at these places from the left, as one matrix.
