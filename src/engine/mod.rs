@@ -46,5 +46,6 @@ pub mod schedule;
 pub mod segment;
 pub mod shape;
 pub mod step;
+mod team;
 pub mod train;
 pub mod update;

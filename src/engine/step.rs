@@ -21,6 +21,7 @@ use super::loss::{Loss, Score};
 use super::network::{Network, Prepared};
 use super::samples::Samples;
 use super::segment::Layout;
+use super::team;
 
 /// The memory of training steps, taken once.
 #[derive(Debug)]
@@ -207,7 +208,7 @@ impl Gather for Samples<'_> {
         }
         let ((i0, i1), (x0, x1)) = (indices.split_at(middle), x.split_at_mut(middle * self.width()));
         let (left, right) = (pieces / 2, pieces.div_ceil(2));
-        rayon::join(|| self.inputs(i0, x0, &mut [], left), || self.inputs(i1, x1, &mut [], right));
+        team::join(|| self.inputs(i0, x0, &mut [], left), || self.inputs(i1, x1, &mut [], right));
     }
 
     fn labels(&self, indices: &[u32], labels: &mut [u16]) {
@@ -252,7 +253,7 @@ impl Step<'_> {
         let (layout, whole, measure_len) = (&*layout, &whole[..], *measure_len);
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(measure_len));
         let shards = shards.zip(labels.par_chunks_mut(layout.rows)).zip(&mut scores[..]).enumerate();
-        shards.take(layout.shards(n)).for_each(|(i, (((shard, measure), labels), score))| {
+        team::for_each(shards.take(layout.shards(n)), |(i, (((shard, measure), labels), score))| {
             for slice in Slice::all(layout, n, i) {
                 let (x, spare) = layout.input(shard, &slice.rows);
                 match below {
@@ -298,7 +299,7 @@ impl Step<'_> {
         let Shards { layout, arena, measures, measure_len, whole, .. } = here;
         let (layout, whole) = (&*layout, &whole[..]);
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
-        shards.take(layout.shards(n)).for_each(|(i, (shard, measure))| {
+        team::for_each(shards.take(layout.shards(n)), |(i, (shard, measure))| {
             for slice in Slice::all(layout, n, i) {
                 let (y, dy) = layout.output(shard, &slice.rows);
                 let width = y.len() / slice.rows.len();

@@ -11,6 +11,7 @@ use super::layer::{MOST_ABREAST, Role};
 use super::network::{Network, Tile};
 use super::optimizer::{MAX_SLOTS, Moment, Optimizer};
 use super::step::Workspace;
+use super::team;
 
 /// Parameters of a large layer.
 const LARGE: usize = 1 << 16;
@@ -135,7 +136,7 @@ impl Update<'_> {
             let (of_first, of_second) = part.split_at(first.iter().map(|tile| tile.range.len()).sum());
             (*left, *right) = (Some((first, of_first)), Some((second, of_second)));
         }
-        rayon::join(|| self.over_runs(work, what, left), || self.over_runs(work, what, right));
+        team::join(|| self.over_runs(work, what, left), || self.over_runs(work, what, right));
     }
 
     /// Cuts the tiles in halves of about equal size and works on both, down to single tiles.
@@ -149,7 +150,7 @@ impl Update<'_> {
         let cut = tiles.partition_point(|tile| tile.range.end <= middle).clamp(1, tiles.len() - 1);
         let (left, right) = tiles.split_at(cut);
         let (left_part, right_part) = part.split_at(right[0].range.start - start);
-        rayon::join(|| self.over_tiles(work, what, left, left_part), || self.over_tiles(work, what, right, right_part));
+        team::join(|| self.over_tiles(work, what, left, left_part), || self.over_tiles(work, what, right, right_part));
     }
 
     fn tile(&self, work: &Workspace, what: Work, tile: &Tile, part: Part<'_>) {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::engine::processor::Path;
+use crate::engine::team;
 
 /// Rows of a block.
 const SIDE: usize = 16;
@@ -27,7 +28,7 @@ fn transpose_on(path: Path, from: &[f32], columns: usize, to: &mut [f32]) {
         strip(0, to);
     } else {
         let width = SIDE * (LARGE / 2 / SIDE / rows).max(1);
-        to.par_chunks_mut(width * rows).enumerate().for_each(|(i, to)| strip(i * width, to));
+        team::for_each(to.par_chunks_mut(width * rows).enumerate(), |(i, to)| strip(i * width, to));
     }
 }
 

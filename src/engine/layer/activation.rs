@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use super::{Backward, Context, Layer, Reference};
 use crate::engine::form::Form;
 use crate::engine::processor::{Task, wide};
+use crate::engine::team;
 
 /// The formula of an element-wise activation.
 ///
@@ -50,7 +51,7 @@ impl<A: Activation> Elementwise<A> {
             return wide(Values { formula: &self.formula, x, y });
         }
         let ((x0, x1), (y0, y1)) = (x.split_at(x.len() / 2), y.split_at_mut(x.len() / 2));
-        rayon::join(|| self.values(pieces / 2, x0, y0), || self.values(pieces.div_ceil(2), x1, y1));
+        team::join(|| self.values(pieces / 2, x0, y0), || self.values(pieces.div_ceil(2), x1, y1));
     }
 
     /// `dx = dy · f′(x)`, likewise.
@@ -59,7 +60,7 @@ impl<A: Activation> Elementwise<A> {
             return wide(Slopes { formula: &self.formula, pass });
         }
         let [left, right] = pass.halves();
-        rayon::join(|| self.slopes(pieces / 2, left), || self.slopes(pieces.div_ceil(2), right));
+        team::join(|| self.slopes(pieces / 2, left), || self.slopes(pieces.div_ceil(2), right));
     }
 }
 

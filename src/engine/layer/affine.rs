@@ -24,6 +24,7 @@ use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
 use crate::engine::segment::tiles_of_rows;
 use crate::engine::shape::Shape;
+use crate::engine::team;
 
 /// Spec of a fully connected layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ impl Layer for AffineLayer {
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
         let size = self.units * self.transposed.width();
         let panels = prepared.par_chunks_mut(size).enumerate().with_min_len(WORTH_A_TASK.div_ceil(size));
-        panels.for_each(|(index, prepared)| self.turn(parameters, &self.transposed.panel(index), prepared));
+        team::for_each(panels, |(index, prepared)| self.turn(parameters, &self.transposed.panel(index), prepared));
     }
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {

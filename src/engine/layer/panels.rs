@@ -13,6 +13,7 @@
 use std::ops::Range;
 
 use crate::engine::gemm::{Panelled, View, ViewMut};
+use crate::engine::team;
 
 /// Columns of a panel: as many as the product's widest tile has.
 const WIDTH: usize = 64;
@@ -145,7 +146,7 @@ pub(super) fn over_panels(
     if pieces > 1 && panels.count() < 2 * pieces && n >= 2 * LEAST_ROWS {
         let half = n / 2;
         let ((x0, x1), (y0, y1)) = (x.split_at(half * inputs), y.split_at_mut(half * panels.columns));
-        rayon::join(
+        team::join(
             || over_panels(pieces / 2, panels, (x0, inputs), y0, product),
             || over_panels(pieces.div_ceil(2), panels, (x1, inputs), y1, product),
         );
@@ -160,7 +161,7 @@ fn over_some(pieces: usize, panels: Panels, some: Range<usize>, x: View<'_>, y: 
     if pieces > 1 && some.len() > 1 {
         let middle = some.start + some.len() / 2;
         let (left, right) = y.split_at_column((middle - some.start) * panels.width);
-        rayon::join(
+        team::join(
             || over_some(pieces / 2, panels, some.start..middle, x, left, product),
             || over_some(pieces.div_ceil(2), panels, middle..some.end, x, right, product),
         );

@@ -22,6 +22,7 @@ use crate::engine::rng::{Purpose, Rng};
 use crate::engine::samples::Samples;
 use crate::engine::schedule::Progress;
 use crate::engine::step::{Gather, Step, Workspace, workspace_bytes};
+use crate::engine::team;
 use crate::engine::update::{Place, Update};
 
 /// A training under way.
@@ -173,6 +174,10 @@ impl<'a> Trainer<'a> {
     /// Trains until the end, or until the observer or the numbers stop it. The result of a training that has ended is
     /// there after [`restore_best`](Self::restore_best); before, a checkpoint is of the last mini-batch.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Outcome {
+        team::lead(|| self.all_steps(observer))
+    }
+
+    fn all_steps(&mut self, observer: &mut dyn Observer) -> Outcome {
         while self.step() < self.pace.total {
             let Some(score) = self.mini_batch() else { return Outcome::Diverged { step: self.step() } };
             let position = &mut self.state.position;
@@ -366,6 +371,7 @@ impl<'a> Trainer<'a> {
             let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), x);
             task(range.start, outputs, labels)
         };
+        team::wake();
         passes.map_init(|| (self.sizes.memory(), Vec::with_capacity(rows)), pass).collect()
     }
 }
