@@ -23,6 +23,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::aligned::LINE;
 use super::layer::{Backward, Memory, Seen};
 use super::network::Network;
@@ -47,7 +49,7 @@ const SMALLEST_TILE: usize = 1 << 10;
 
 /// A segment whose parameters are so many times the values of its widest level stays whole: then threads share the
 /// columns of its weights, and none reads or writes what another one does.
-const WEIGHTY: usize = 4;
+const WEIGHTY: usize = 1;
 
 /// How many shards a batch is cut into; `fine` ones are of convolutions.
 fn shards_of(batch: usize, fine: bool) -> usize {
@@ -74,6 +76,31 @@ pub(super) struct Segment {
     pub(super) layers: Range<usize>,
     /// The layer between the segment below and this one that needs the whole batch, if there is one.
     pub(super) bridge: Option<usize>,
+}
+
+impl Segment {
+    /// Its input, and the outputs of its layers.
+    fn levels(&self) -> Range<usize> {
+        self.layers.start..self.layers.end + 1
+    }
+
+    /// Values of a row of its widest level.
+    fn widest(&self, network: &Network) -> usize {
+        self.levels().map(|level| network.width(level)).max().unwrap_or(1).max(1)
+    }
+
+    /// Whether it is one of convolutions.
+    fn is_fine(&self, network: &Network) -> bool {
+        self.layers.clone().any(|layer| network.layer(layer).memory().partial > 0)
+    }
+
+    /// How many shards a batch of so many rows is cut into.
+    fn shards(&self, network: &Network, batch: usize) -> usize {
+        let parameters: usize = self.layers.clone().map(|layer| network.range(layer).len()).sum();
+        let fine = self.is_fine(network);
+        let whole = !fine && parameters / WEIGHTY >= self.widest(network).saturating_mul(batch);
+        if whole { 1 } else { shards_of(batch, fine) }
+    }
 }
 
 /// Cuts a network into segments.
@@ -121,6 +148,8 @@ pub(super) struct Layout {
     scratch: Range<usize>,
     pub(super) partials: Vec<Range<usize>>,
     input_gradient: bool,
+    /// Whether its output is the input of the segment above and lies there, as does its gradient.
+    pub(super) writes_above: bool,
 }
 
 /// Where the gradient of a level lies.
@@ -149,13 +178,11 @@ impl Layout {
     /// gradient of the segment's input is asked for.
     pub(super) fn new(network: &Network, segment: &Segment, batch: usize, input_gradient: bool) -> Option<Self> {
         let memories: Vec<Memory> = segment.layers.clone().map(|layer| network.layer(layer).memory()).collect();
-        let fine = memories.iter().any(|memory| memory.partial > 0);
-        let levels = segment.layers.start..segment.layers.end + 1;
-        let widths: Vec<usize> = levels.map(|level| network.width(level)).collect();
-        let widest = widths.iter().copied().max().unwrap_or(1).max(1);
-        let parameters: usize = segment.layers.clone().map(|layer| network.range(layer).len()).sum();
-        let whole = !fine && parameters / WEIGHTY >= widest.saturating_mul(batch);
-        let shards = if whole { 1 } else { shards_of(batch, fine) };
+        let (fine, widest) = (segment.is_fine(network), segment.widest(network));
+        let shards = segment.shards(network, batch);
+        let above =
+            network.segments().iter().find(|above| above.layers.start == segment.layers.end && above.bridge.is_none());
+        let writes_above = above.is_some_and(|above| above != segment && above.shards(network, batch) == 1);
         let rows = batch.div_ceil(shards);
         let mut len = 0usize;
         // Everything begins at a cache line.
@@ -165,6 +192,11 @@ impl Layout {
             Some(offset)
         };
         let slice = if fine { (SLICE_VALUES / widest).clamp(1, rows) } else { rows };
+        let mut widths: Vec<usize> = segment.levels().map(|level| network.width(level)).collect();
+        if writes_above {
+            widths.pop();
+            widths.push(0);
+        }
         let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;
         let kept = memories.iter().map(|memory| Some((place(rows.checked_mul(memory.kept)?)?, memory.kept)));
@@ -217,6 +249,7 @@ impl Layout {
             scratch,
             partials,
             input_gradient,
+            writes_above,
         })
     }
 
@@ -280,6 +313,27 @@ impl Layout {
     pub(super) fn level<'a>(&self, shard: &'a [f32], level: usize, rows: usize) -> &'a [f32] {
         let (from, width) = self.values[level];
         &shard[from..from + rows * width]
+    }
+
+    /// The rows of an output that is [written above](Self::writes_above), shard by shard of a batch of `n` rows.
+    pub(super) fn cut<'a>(
+        &self,
+        output: &'a mut [f32],
+        n: usize,
+    ) -> impl IndexedParallelIterator<Item = &'a mut [f32]> {
+        let (width, rows, larger) = (output.len() / n, n / self.shards(n), n % self.shards(n));
+        let (first, others) = output.split_at_mut(larger * (rows + 1) * width);
+        first.par_chunks_mut((rows + 1) * width).chain(others.par_chunks_mut(rows * width))
+    }
+
+    /// The inputs of a batch of `n` rows, which is one shard.
+    pub(super) fn inputs<'a>(&self, arena: &'a mut [f32], n: usize) -> &'a mut [f32] {
+        &mut arena[self.values_of(0, &(0..n))]
+    }
+
+    /// Some of them, and their gradients.
+    pub(super) fn inputs_and_gradients<'a>(&self, arena: &'a [f32], rows: &Range<usize>) -> (&'a [f32], &'a [f32]) {
+        (&arena[self.values_of(0, rows)], &arena[self.gradients[0].of(rows, self.values[0].1)])
     }
 
     /// The output of the last layer for a slice.
@@ -410,6 +464,7 @@ mod tests {
             scratch: 0..0,
             partials: vec![],
             input_gradient: false,
+            writes_above: false,
         }
     }
 

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::aligned::Aligned;
 use super::batch::{Batch, Place};
 use super::gemm::NOTHING;
-use super::layer::{Collective, Context, Known, Pass};
+use super::layer::{Backward, Collective, Context, Known, Pass, Seen};
 use super::loss::{Loss, Score};
 use super::network::{Network, Prepared};
 use super::samples::Samples;
@@ -119,8 +119,8 @@ impl Workspace {
             let layers = &s.layout.segment.layers;
             (layers.start..=layers.end).contains(&level)
         };
-        // A regrouped level is in two segments; either will do.
-        let shards = self.segments.iter().find(holds).expect("every level is in a segment");
+        // A regrouped level is in two segments: always in the upper one.
+        let shards = self.segments.iter().rev().find(holds).expect("every level is in a segment");
         let local = level - shards.layout.segment.layers.start;
         let chunks = shards.arena.chunks_exact(shards.layout.len).take(shards.layout.shards(self.rows));
         chunks
@@ -159,8 +159,6 @@ fn bridge_of<'a>(network: &'a Network, layout: &Layout) -> Option<&'a dyn Collec
 /// A slice of a shard.
 #[derive(Debug, Clone)]
 struct Slice {
-    /// Rows of the batch.
-    n: usize,
     /// Index in the batch of the shard's first row.
     first: usize,
     /// Its rows, as the shard counts them.
@@ -176,7 +174,7 @@ impl Slice {
     /// The slices of a shard of a batch of `n` rows.
     fn all(layout: &Layout, n: usize, shard: usize) -> impl Iterator<Item = Self> + use<> {
         let rows = layout.rows_of(n, shard);
-        layout.slices(rows.len()).map(move |slice| Self { n, first: rows.start, rows: slice })
+        layout.slices(rows.len()).map(move |slice| Self { first: rows.start, rows: slice })
     }
 }
 
@@ -243,47 +241,37 @@ impl Step<'_> {
     /// Takes a batch through segment `s`; through the last one also back.
     fn forward(&self, work: &mut Workspace, s: usize, samples: &dyn Gather, indices: &[u32]) {
         let n = indices.len();
-        let prepared = Prepared { values: &work.prepared, rows: n };
         let (lower, upper) = work.segments.split_at_mut(s);
         let (here, upper) = upper.split_first_mut().expect("there is a segment s");
-        let below = lower.last();
-        let above = upper.first_mut();
+        let mut above = upper.first_mut();
         let over = above.as_ref().and_then(|above| bridge_of(self.network, &above.layout));
         let Shards { layout, arena, labels, scores, measures, measure_len, whole, .. } = here;
-        let (layout, whole, measure_len) = (&*layout, &whole[..], *measure_len);
-        let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(measure_len));
+        let way = Way {
+            step: self,
+            prepared: Prepared { values: &work.prepared, rows: n },
+            layout,
+            whole,
+            below: lower.last(),
+            n,
+        };
+        let is_last = above.is_none();
+        let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len));
         let shards = shards.zip(labels.par_chunks_mut(layout.rows)).zip(&mut scores[..]).enumerate();
-        team::for_each(shards.take(layout.shards(n)), |(i, (((shard, measure), labels), score))| {
-            for slice in Slice::all(layout, n, i) {
-                let (x, spare) = layout.input(shard, &slice.rows);
-                match below {
-                    None => samples.inputs(&indices[slice.of_batch()], x, spare, pieces_of(layout, n)),
-                    Some(below) => self.enter(below, layout, whole, &slice, x),
-                }
-                self.forward_layers(layout, prepared, shard, &slice);
-                if let Some(over) = over {
-                    let y = layout.output_of(shard, &slice.rows);
-                    over.measure(y, slice.rows.start, &mut measure[..over.measure_len()]);
-                }
+        let shards =
+            shards.map(|(i, (((values, measure), labels), score))| (Shard { i, values, measure }, labels, score));
+        let through = |(mut shard, labels, score): (Shard<'_>, &mut [u16], &mut Score), output: &mut [f32]| {
+            way.forward(&mut shard, samples, indices, over, output);
+            if is_last {
+                *score = way.turn(&mut shard, samples, indices, labels);
             }
-            if above.is_none() {
-                let rows = layout.rows_of(n, i);
-                let labels = &mut labels[..rows.len()];
-                samples.labels(&indices[rows.clone()], labels);
-                let (y, dy) = layout.output(shard, &(0..rows.len()));
-                *score = self.loss.score_and_gradient(y, labels, 1.0 / n as f32, dy);
-                for slice in Slice::all(layout, n, i) {
-                    self.backward_layers(layout, prepared, shard, &slice);
-                    self.leave(below, layout, whole, &slice, shard, measure);
-                }
-            }
-        });
+        };
+        over_shards(layout, n, shards, above.as_deref_mut(), through);
         if let (Some(over), Some(above)) = (over, above) {
-            let measures = measures.chunks_exact(measure_len).take(layout.shards(n)).enumerate();
+            let measures = measures.chunks_exact(*measure_len).take(layout.shards(n)).enumerate();
             let mut measures =
                 measures.map(|(i, measure)| (layout.rows_of(n, i).len(), &measure[..over.measure_len()]));
             over.combine(&mut measures, &mut above.whole);
-        } else if s > 0 && upper.is_empty() {
+        } else if s > 0 && is_last {
             self.sum(here, n);
         }
     }
@@ -291,74 +279,17 @@ impl Step<'_> {
     /// Takes a batch back through segment `s`, which is not the last one.
     fn backward(&self, work: &mut Workspace, s: usize) {
         let n = work.rows;
-        let prepared = Prepared { values: &work.prepared, rows: n };
         let (lower, upper) = work.segments.split_at_mut(s);
         let (here, upper) = upper.split_first_mut().expect("there is a segment s");
-        let (below, above) = (lower.last(), &upper[0]);
-        let over = bridge_of(self.network, &above.layout);
         let Shards { layout, arena, measures, measure_len, whole, .. } = here;
-        let (layout, whole) = (&*layout, &whole[..]);
+        let prepared = Prepared { values: &work.prepared, rows: n };
+        let way = Way { step: self, prepared, layout, whole, below: lower.last(), n };
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
-        team::for_each(shards.take(layout.shards(n)), |(i, (shard, measure))| {
-            for slice in Slice::all(layout, n, i) {
-                let (y, dy) = layout.output(shard, &slice.rows);
-                let width = y.len() / slice.rows.len();
-                for (part, upper_dy) in above.layout.input_gradients(&above.arena, n, slice.of_batch()) {
-                    let part = part.start * width..part.end * width;
-                    let (y, dy) = (&y[part.clone()], &mut dy[part]);
-                    match (over, above.layout.segment.bridge) {
-                        (Some(over), Some(layer)) => {
-                            let known = Known { rows: n, whole: &above.whole, sums: &above.sums };
-                            over.backward(self.network.part(layer, self.parameters), known, y, upper_dy, dy);
-                        }
-                        _ => dy.copy_from_slice(upper_dy),
-                    }
-                }
-                self.backward_layers(layout, prepared, shard, &slice);
-                self.leave(below, layout, whole, &slice, shard, measure);
-            }
+        team::for_each(shards.take(layout.shards(n)), |(i, (values, measure))| {
+            way.back(&mut Shard { i, values, measure }, &upper[0]);
         });
         if s > 0 {
             self.sum(here, n);
-        }
-    }
-
-    /// Brings rows from the segment below into this one's input.
-    fn enter(&self, below: &Shards, layout: &Layout, whole: &[f64], slice: &Slice, x: &mut [f32]) {
-        let width = x.len() / slice.rows.len();
-        for (part, values) in below.layout.outputs(&below.arena, slice.n, slice.of_batch()) {
-            let x = &mut x[part.start * width..part.end * width];
-            match (bridge_of(self.network, layout), layout.segment.bridge) {
-                (Some(bridge), Some(layer)) => {
-                    bridge.forward(self.network.part(layer, self.parameters), whole, values, x);
-                }
-                _ => x.copy_from_slice(values),
-            }
-        }
-    }
-
-    /// Measures, for the layer below a segment, the gradients that come out of it for a slice.
-    fn leave(
-        &self,
-        below: Option<&Shards>,
-        layout: &Layout,
-        whole: &[f64],
-        slice: &Slice,
-        shard: &[f32],
-        measure: &mut [f64],
-    ) {
-        let (Some(bridge), Some(layer), Some(below)) = (bridge_of(self.network, layout), layout.segment.bridge, below)
-        else {
-            return;
-        };
-        let dx = layout.input_gradient(shard, &slice.rows);
-        let (width, sums) = (dx.len() / slice.rows.len(), &mut measure[..bridge.measure_len()]);
-        if slice.rows.start == 0 {
-            sums.fill(0.0);
-        }
-        let parameters = self.network.part(layer, self.parameters);
-        for (part, x) in below.layout.outputs(&below.arena, slice.n, slice.of_batch()) {
-            bridge.measure_backward(parameters, whole, x, &dx[part.start * width..part.end * width], sums);
         }
     }
 
@@ -372,41 +303,189 @@ impl Step<'_> {
             }
         }
     }
+}
 
-    /// Takes a slice through the layers of its segment.
-    fn forward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
+/// Does `task` with every shard of a batch of `n` rows, and with its rows of the input above, if its output lies there.
+fn over_shards<T: Send>(
+    layout: &Layout,
+    n: usize,
+    shards: impl IndexedParallelIterator<Item = T>,
+    above: Option<&mut Shards>,
+    task: impl Fn(T, &mut [f32]) + Sync,
+) {
+    let shards = shards.take(layout.shards(n));
+    match above {
+        Some(above) if layout.writes_above => {
+            let outputs = layout.cut(above.layout.inputs(&mut above.arena, n), n);
+            team::for_each(shards.zip(outputs), |(shard, output)| task(shard, output));
+        }
+        _ => team::for_each(shards, |shard| task(shard, &mut [])),
+    }
+}
+
+/// A shard on its way.
+struct Shard<'a> {
+    i: usize,
+    values: &'a mut [f32],
+    measure: &'a mut [f64],
+}
+
+/// The way of a batch of `n` rows through a segment.
+struct Way<'a> {
+    step: &'a Step<'a>,
+    prepared: Prepared<'a>,
+    layout: &'a Layout,
+    /// What is known of the layer below the segment.
+    whole: &'a [f64],
+    below: Option<&'a Shards>,
+    n: usize,
+}
+
+impl Way<'_> {
+    /// Takes a shard up through the segment; `output` is where its last values go if they lie above.
+    fn forward(
+        &self,
+        shard: &mut Shard<'_>,
+        samples: &dyn Gather,
+        indices: &[u32],
+        over: Option<&dyn Collective>,
+        output: &mut [f32],
+    ) {
+        let (layout, n) = (self.layout, self.n);
+        let width = output.len() / layout.rows_of(n, shard.i).len();
+        for slice in Slice::all(layout, n, shard.i) {
+            let (x, spare) = layout.input(shard.values, &slice.rows);
+            match self.below {
+                None => samples.inputs(&indices[slice.of_batch()], x, spare, pieces_of(layout, n)),
+                Some(below) if below.layout.writes_above => {}
+                Some(below) => self.enter(below, &slice, x),
+            }
+            self.forward_layers(shard.values, &slice, &mut output[slice.rows.start * width..slice.rows.end * width]);
+            if let Some(over) = over {
+                let y = layout.output_of(shard.values, &slice.rows);
+                over.measure(y, slice.rows.start, &mut shard.measure[..over.measure_len()]);
+            }
+        }
+    }
+
+    /// At the last segment's end: works out the loss, and takes the shard back down.
+    fn turn(&self, shard: &mut Shard<'_>, samples: &dyn Gather, indices: &[u32], labels: &mut [u16]) -> Score {
+        let rows = self.layout.rows_of(self.n, shard.i);
+        let labels = &mut labels[..rows.len()];
+        samples.labels(&indices[rows.clone()], labels);
+        let (y, dy) = self.layout.output(shard.values, &(0..rows.len()));
+        let score = self.step.loss.score_and_gradient(y, labels, 1.0 / self.n as f32, dy);
+        for slice in Slice::all(self.layout, self.n, shard.i) {
+            self.backward_layers(shard.values, &slice, None);
+            self.leave(&slice, shard);
+        }
+        score
+    }
+
+    /// Takes a shard down through the segment, from the one above.
+    fn back(&self, shard: &mut Shard<'_>, above: &Shards) {
+        let (network, layout) = (self.step.network, self.layout);
+        let over = bridge_of(network, &above.layout);
+        for slice in Slice::all(layout, self.n, shard.i) {
+            if layout.writes_above {
+                let output = above.layout.inputs_and_gradients(&above.arena, &slice.of_batch());
+                self.backward_layers(shard.values, &slice, Some(output));
+                self.leave(&slice, shard);
+                continue;
+            }
+            let (y, dy) = layout.output(shard.values, &slice.rows);
+            let width = y.len() / slice.rows.len();
+            for (part, upper_dy) in above.layout.input_gradients(&above.arena, self.n, slice.of_batch()) {
+                let part = part.start * width..part.end * width;
+                let (y, dy) = (&y[part.clone()], &mut dy[part]);
+                match (over, above.layout.segment.bridge) {
+                    (Some(over), Some(layer)) => {
+                        let known = Known { rows: self.n, whole: &above.whole, sums: &above.sums };
+                        over.backward(network.part(layer, self.step.parameters), known, y, upper_dy, dy);
+                    }
+                    _ => dy.copy_from_slice(upper_dy),
+                }
+            }
+            self.backward_layers(shard.values, &slice, None);
+            self.leave(&slice, shard);
+        }
+    }
+
+    /// Brings rows from the segment below into this one's input.
+    fn enter(&self, below: &Shards, slice: &Slice, x: &mut [f32]) {
+        let (network, layout) = (self.step.network, self.layout);
+        let width = x.len() / slice.rows.len();
+        for (part, values) in below.layout.outputs(&below.arena, self.n, slice.of_batch()) {
+            let x = &mut x[part.start * width..part.end * width];
+            match (bridge_of(network, layout), layout.segment.bridge) {
+                (Some(bridge), Some(layer)) => {
+                    bridge.forward(network.part(layer, self.step.parameters), self.whole, values, x);
+                }
+                _ => x.copy_from_slice(values),
+            }
+        }
+    }
+
+    /// Measures, for the layer below the segment, the gradients that come out of it for a slice.
+    fn leave(&self, slice: &Slice, shard: &mut Shard<'_>) {
+        let (network, layout) = (self.step.network, self.layout);
+        let bridge = bridge_of(network, layout);
+        let (Some(bridge), Some(layer), Some(below)) = (bridge, layout.segment.bridge, self.below) else { return };
+        let dx = layout.input_gradient(shard.values, &slice.rows);
+        let (width, sums) = (dx.len() / slice.rows.len(), &mut shard.measure[..bridge.measure_len()]);
+        if slice.rows.start == 0 {
+            sums.fill(0.0);
+        }
+        let parameters = network.part(layer, self.step.parameters);
+        for (part, x) in below.layout.outputs(&below.arena, self.n, slice.of_batch()) {
+            bridge.measure_backward(parameters, self.whole, x, &dx[part.start * width..part.end * width], sums);
+        }
+    }
+
+    /// Takes a slice through the layers of the segment; `output` is where its last values go if they lie above.
+    fn forward_layers(&self, shard: &mut [f32], slice: &Slice, output: &mut [f32]) {
+        let layout = self.layout;
         for (local, layer) in layout.segment.layers.clone().enumerate() {
-            let at = self.context(layer, layout, prepared, slice);
+            let at = self.context(layer, slice);
             let (x, y, scratch, kept) = layout.forward(shard, local, &slice.rows);
-            self.network.layer(layer).forward_keeping(&at, scratch, x, y, kept);
+            let y = if layout.writes_above && layer + 1 == layout.segment.layers.end { &mut *output } else { y };
+            self.step.network.layer(layer).forward_keeping(&at, scratch, x, y, kept);
         }
     }
 
     /// What a layer works with on a slice: in pieces, if there are more threads than shards.
-    fn context<'a>(&'a self, layer: usize, layout: &Layout, prepared: Prepared<'a>, slice: &Slice) -> Context<'a> {
-        let at = self.network.context(layer, self.parameters, Some(prepared), self.pass, slice.of_batch().start);
-        Context { pieces: pieces_of(layout, slice.n), ..at }
+    fn context(&self, layer: usize, slice: &Slice) -> Context<'_> {
+        let Step { network, parameters, pass, .. } = *self.step;
+        let at = network.context(layer, parameters, Some(self.prepared), pass, slice.of_batch().start);
+        Context { pieces: pieces_of(self.layout, self.n), ..at }
     }
 
-    /// From the gradient of the segment's output, for a slice, down to the lowest layer that needs it.
-    fn backward_layers(&self, layout: &Layout, prepared: Prepared<'_>, shard: &mut [f32], slice: &Slice) {
-        let lowest = layout.segment.layers.start;
-        let learns = |index: usize| !self.network.layer(index).parameters().is_empty();
-        for (local, index) in layout.segment.layers.clone().enumerate().rev() {
-            let layer = self.network.layer(index);
+    /// From the gradient of the segment's output, for a slice, down to the lowest layer that needs it; `above` are output
+    /// and gradient if they lie there.
+    fn backward_layers(&self, shard: &mut [f32], slice: &Slice, above: Option<(&[f32], &[f32])>) {
+        let (network, layout) = (self.step.network, self.layout);
+        let layers = layout.segment.layers.clone();
+        let learns = |index: usize| !network.layer(index).parameters().is_empty();
+        for (local, index) in layers.clone().enumerate().rev() {
+            let layer = network.layer(index);
+            let above = above.filter(|_| index + 1 == layers.end);
             if layer.memory().partial > 0 {
                 let (seen, scratch, partial) = layout.accumulate(shard, local, &slice.rows);
                 if slice.rows.start == 0 {
                     partial.fill(0.0);
                 }
+                let seen = above.map_or(seen, |(_, dy)| Seen { dy, ..seen });
                 layer.accumulate(scratch, seen, partial);
             }
-            if !layout.has_input_gradient() && !(lowest..index).any(learns) {
+            if !layout.has_input_gradient() && !(layers.start..index).any(learns) {
                 break;
             }
-            let at = self.context(index, layout, prepared, slice);
             let (pass, scratch) = layout.backward(shard, local, &slice.rows);
-            layer.backward(&at, scratch, pass);
+            let pass = match above {
+                Some((y, dy)) => Backward { y, dy, ..pass },
+                None => pass,
+            };
+            layer.backward(&self.context(index, slice), scratch, pass);
         }
     }
 }
