@@ -7,7 +7,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
 use dojang::engine::gemm::{
-    Axis, Grid, Into, NOTHING, Panelled, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul,
+    Axis, End, Grid, Into, NOTHING, Panelled, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul,
 };
 use dojang::engine::layer::Panels;
 
@@ -36,7 +36,7 @@ fn affine(c: &mut Criterion) {
             measure(&mut group, name("forward", n), 2 * n * inputs * units, || {
                 let x = Grid { may_hold_zeros: true, ..x.into() };
                 let w = Panelled::new(&w, inputs, units, width);
-                biased_matmul(ViewMut::rows(&mut y, n, units, units), x, w, &bias);
+                biased_matmul(ViewMut::rows(&mut y, n, units, units), x, w, &bias, End::Plain);
             });
         }
         let n = 25;
@@ -71,7 +71,13 @@ fn zeros(c: &mut Criterion) {
         let mut y = vec![0.0; n * width];
         measure(&mut group, format!("{net} 784×{width} forward n={n}"), 2 * n * 784 * width, || {
             let x = Grid { may_hold_zeros: true, ..x.into() };
-            biased_matmul(ViewMut::rows(&mut y, n, width, width), x, View::rows(&w, 784, width, width), &bias);
+            biased_matmul(
+                ViewMut::rows(&mut y, n, width, width),
+                x,
+                View::rows(&w, 784, width, width),
+                &bias,
+                End::Plain,
+            );
         });
         let (dy, mut dw) = (vec![0.5; n * width], vec![0.0; 784 * width]);
         measure(&mut group, format!("{net} 784×{width} dW n={n}"), 2 * n * 784 * width, || {
@@ -110,7 +116,7 @@ fn convolutions(c: &mut Criterion) {
         let (mut y, mut dw) = (vec![0.0; pixels * filters], vec![0.0; of_filter * filters]);
         let w = View::rows(&w, of_filter, filters, filters);
         measure(&mut group, name("forward"), flops, || {
-            biased_matmul(ViewMut::rows(&mut y, pixels, filters, filters), windows, w, &bias);
+            biased_matmul(ViewMut::rows(&mut y, pixels, filters, filters), windows, w, &bias, End::Plain);
         });
         let (groups, rows, runs, columns) = (windows.runs, windows.columns, windows.groups, windows.rows);
         let transposed = Grid { groups, rows, runs, columns, ..windows };

@@ -13,7 +13,7 @@
 
 use super::Into;
 use super::ahead::Region;
-use super::kernel::Product;
+use super::kernel::{Finish, Product};
 use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{QUAD, Simd};
@@ -55,7 +55,10 @@ unsafe fn columns<S: Simd>(p: &Product) {
     let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || p.n < p.panel) { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
         // SAFETY: as the caller vouches.
-        return unsafe { row::<S>(p, quads) };
+        return unsafe {
+            row::<S>(p, quads);
+            finish::<S>(p, (0, 1), (0, p.n));
+        };
     }
     let upright = if p.a_row == 1 && p.a_col != 1 && !sieves && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
@@ -93,6 +96,38 @@ unsafe fn columns<S: Simd>(p: &Product) {
     if upright > 0 {
         // SAFETY: as above, and A's rows are neighbours.
         unsafe { strip::<S>(p, end, upright) }
+    }
+    // SAFETY: the rest of all rows; what tiles have written they have finished.
+    unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
+}
+
+/// Does what the product ends with to C's values of so many rows and columns from the first ones on.
+///
+/// # Safety
+/// They must lie within C, and so within the gate.
+#[inline(always)]
+unsafe fn finish<S: Simd>(p: &Product, (i, rows): (usize, usize), (j, columns): (usize, usize)) {
+    let (gate, gate_row) = match p.end {
+        Finish::Plain => return,
+        Finish::Rectify => (p.c.cast_const(), p.c_row),
+        Finish::WherePositive { gate, row } => (gate, row),
+    };
+    let or_nan = matches!(p.end, Finish::Rectify);
+    for i in i..i + rows {
+        let mut done = 0;
+        while done < columns {
+            let n = (columns - done).min(S::LANES);
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let (c, gate) = (p.c.add(i * p.c_row + j + done), gate.add(i * gate_row + j + done));
+                if n == S::LANES {
+                    S::store(c, S::where_positive(S::load(c), S::load(gate), or_nan));
+                } else {
+                    S::store_part(c, S::where_positive(S::load_part(c, n), S::load_part(gate, n), or_nan), n);
+                }
+            }
+            done += n;
+        }
     }
 }
 
@@ -236,6 +271,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
                 if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
             }
         }
+        // Not while they are in registers, which the compiler then gives other uses.
+        finish::<S>(p, (group * p.m + i, R), (j, columns));
     }
 }
 

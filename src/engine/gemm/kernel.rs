@@ -53,6 +53,7 @@ pub(super) struct Product {
     pub(super) into: Into,
     /// What every row of C begins with, or null.
     pub(super) bias: *const f32,
+    pub(super) end: Finish,
     /// Columns of a panel of B, all if there is one, and rows of all panels.
     pub(super) panel: usize,
     pub(super) depth: usize,
@@ -63,6 +64,14 @@ pub(super) struct Product {
     pub(super) may_hold_zeros: bool,
     /// What its tiles ask for.
     pub(super) ahead: Ahead,
+}
+
+/// An [`End`](super::End) whose gate has been checked: it has as many rows and columns as C.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Finish {
+    Plain,
+    Rectify,
+    WherePositive { gate: *const f32, row: usize },
 }
 
 impl Product {
@@ -79,8 +88,13 @@ impl Product {
             0 => (self.into, self.bias),
             _ => (Into::Add, std::ptr::null()),
         };
+        let end = match self.end {
+            _ if first + k < self.k => Finish::Plain,
+            Finish::WherePositive { gate, row } => Finish::WherePositive { gate: gate.wrapping_add(column), row },
+            end => end,
+        };
         let (a, b) = (self.a.wrapping_add(first * self.a_col), self.b.wrapping_add(before));
-        Self { a, b, b_row, c: self.c.wrapping_add(column), k, n, into, bias, before, ..self }
+        Self { a, b, b_row, c: self.c.wrapping_add(column), k, n, into, bias, end, before, ..self }
     }
 }
 

@@ -25,7 +25,7 @@ use super::aligned::LINE;
 use super::processor::Path;
 use ahead::Ahead;
 pub use ahead::MOST_SOON;
-use kernel::{Kind, Product};
+use kernel::{Finish, Kind, Product};
 pub use pooled::Pooled;
 pub use transpose::transpose;
 
@@ -47,6 +47,11 @@ impl<'a> View<'a> {
     pub fn rows(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "a {rows}×{cols} view over {} values", data.len());
         Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// Its rows.
+    pub fn row_count(&self) -> usize {
+        self.rows
     }
 
     /// The transpose, without moving a value.
@@ -196,6 +201,30 @@ pub enum Into {
     Add,
 }
 
+/// What becomes of the values of a product at last.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// They stay as they are.
+    Plain,
+    /// Each is rectified: 0 unless it is positive, or not a number.
+    Rectify,
+    /// Each becomes 0 unless the value at its place here is positive: the gradient of what was rectified.
+    WherePositive(View<'a>),
+}
+
+/// What a product begins with, what it does to it, and what becomes of it.
+struct Frame<'a> {
+    into: Into,
+    bias: Option<&'a [f32]>,
+    end: End<'a>,
+}
+
+impl From<Into> for Frame<'_> {
+    fn from(into: Into) -> Self {
+        Self { into, bias: None, end: End::Plain }
+    }
+}
+
 /// Nothing that is read soon.
 pub const NOTHING: [&[f32]; MOST_SOON] = [&[]; MOST_SOON];
 
@@ -223,10 +252,20 @@ pub fn grid_matmul<'b>(
     let b: Grid<'_> = b.into();
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     let c = ViewMut::rows(c, rows, columns, columns);
-    multiply_grid(Path::chosen(), Kind::Broadcast, into, c, (&a, &b.into()), None, soon);
+    multiply_grid(Path::chosen(), Kind::Broadcast, into.into(), c, (&a, &b.into()), soon);
 }
 
-/// `C = A·B + bias`, with the bias added to every row; A is as in [`grid_matmul`], B lies row by row.
+/// `C = A·B`, of which no more is left than the [end](End) says; B lies row by row.
+///
+/// # Panics
+/// If the sizes do not match.
+pub fn matmul_to<'b>(end: End<'_>, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
+    let frame = Frame { end, ..Into::Replace.into() };
+    multiply_grid(Path::chosen(), Kind::Broadcast, frame, c, (&a.into(), &b.into()), NOTHING);
+}
+
+/// `C = A·B + bias`, with the bias added to every row, and what the [end](End) says; A is as in [`grid_matmul`], B lies row
+/// by row.
 ///
 /// # Panics
 /// As [`grid_matmul`], and if the bias is not as long as a row of C.
@@ -235,8 +274,10 @@ pub fn biased_matmul<'a, 'b>(
     a: impl std::convert::Into<Grid<'a>>,
     b: impl std::convert::Into<Panelled<'b>>,
     bias: &[f32],
+    end: End<'_>,
 ) {
-    multiply_grid(Path::chosen(), Kind::Broadcast, Into::Replace, c, (&a.into(), &b.into()), Some(bias), NOTHING);
+    let frame = Frame { bias: Some(bias), end, ..Into::Replace.into() };
+    multiply_grid(Path::chosen(), Kind::Broadcast, frame, c, (&a.into(), &b.into()), NOTHING);
 }
 
 fn multiply<'b>(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
@@ -246,16 +287,15 @@ fn multiply<'b>(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std
         (_, 1) => Kind::Dot,
         _ => panic!("one of the factors must lie row by row"),
     };
-    multiply_grid(path, kind, into, c, (&a.into(), &b), None, NOTHING);
+    multiply_grid(path, kind, into.into(), c, (&a.into(), &b), NOTHING);
 }
 
 fn multiply_grid(
     path: Path,
     kind: Kind,
-    into: Into,
+    Frame { into, bias, end }: Frame<'_>,
     ViewMut(mut c): ViewMut<'_>,
     (a, Panelled { grid: b, width }): (&Grid<'_>, &Panelled<'_>),
-    bias: Option<&[f32]>,
     soon: [&[f32]; MOST_SOON],
 ) {
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
@@ -264,6 +304,15 @@ fn multiply_grid(
     assert_eq!(c.dim(), (rows, columns), "the sizes of the product");
     let begins_with = |bias: &[f32]| bias.len() == columns && kind == Kind::Broadcast && into == Into::Replace;
     assert!(bias.is_none_or(begins_with), "a bias for every column, in the place of what was there");
+    let end = match end {
+        End::Plain => Finish::Plain,
+        _ if kind == Kind::Dot => panic!("a product with a transpose stays as it is"),
+        End::Rectify => Finish::Rectify,
+        End::WherePositive(gate) => {
+            assert!((gate.rows, gate.cols, gate.col_stride) == (rows, columns, 1), "a gate for every value");
+            Finish::WherePositive { gate: gate.data.as_ptr(), row: gate.row_stride }
+        }
+    };
     let (b_row, b_column) = match kind {
         Kind::Broadcast => (b.rows.stride, b.columns.stride),
         Kind::Dot => (b.columns.stride, b.rows.stride),
@@ -293,6 +342,7 @@ fn multiply_grid(
         runs: (a.runs.count, a.runs.stride),
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+        end,
         panel: *width,
         depth: b.rows.count,
         of_b: b.groups.count * b.rows.count * if *width < columns { columns } else { b_row },
@@ -301,7 +351,7 @@ fn multiply_grid(
         ahead: Ahead::of(a, soon),
     };
     // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and `Panelled::new` that those
-    // of several panels do; C is a view of as many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it
+    // of several panels do; so has `View::rows` of the gate, which is as large as C; C is a view of as many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it
     // overlaps neither A nor B; the broadcast kernel is chosen only where B's columns are
     // contiguous, the dot kernel only for a plain matrix A with contiguous columns; `Path` only gives out what the
     // processor has.

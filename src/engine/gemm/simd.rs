@@ -44,6 +44,8 @@ pub(super) trait Simd: Copy {
         // SAFETY: the caller vouches for the instructions.
         unsafe { Self::multiply_add(Self::zero(), Self::zero(), v) }
     }
+    /// `v` where `gate` is positive, and 0 elsewhere; or also where it is not a number.
+    unsafe fn where_positive(v: Self::Vector, gate: Self::Vector, or_nan: bool) -> Self::Vector;
     /// `n` values, each to the four lanes of a quad, and zeros beyond.
     unsafe fn splat_quads(from: *const f32, n: usize) -> Self::Vector;
     /// The first `columns` values of `n` rows, `row` apart, each row to a quad, and zeros beyond.
@@ -166,6 +168,11 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn multiply_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn where_positive(v: [f32; 8], gate: [f32; 8], or_nan: bool) -> [f32; 8] {
+        std::array::from_fn(|i| if gate[i] > 0.0 || (or_nan && gate[i].is_nan()) { v[i] } else { 0.0 })
     }
 
     #[inline(always)]

@@ -76,7 +76,7 @@ proptest! {
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (n % 2 == 0 && !add).then(|| vec![0.5; n]);
             let into_c = ViewMut::rows(&mut c, groups * rows, n, n);
-            multiply_grid(path, Kind::Broadcast, into, into_c, (&a, &view(&b).into()), bias.as_deref(), NOTHING);
+            multiply_grid(path, Kind::Broadcast, Frame { bias: bias.as_deref(), ..into.into() }, into_c, (&a, &view(&b).into()), NOTHING);
             for (value, truth) in c.iter().zip(&truth) {
                 let start = if add { 2.0 } else { 0.0 } + if bias.is_some() { 0.5 } else { 0.0 };
                 let error = (f64::from(*value) - truth - start).abs();
@@ -95,7 +95,7 @@ proptest! {
             let into = if add { Into::Add } else { Into::Replace };
             let bias = (!add && n % 2 == 0).then(|| vec![2.0; n]);
             let views = (&view(&a).into(), &view(&b).into());
-            multiply_grid(path, Kind::Broadcast, into, ViewMut::rows(&mut c, m, n, n), views, bias.as_deref(), NOTHING);
+            multiply_grid(path, Kind::Broadcast, Frame { bias: bias.as_deref(), ..into.into() }, ViewMut::rows(&mut c, m, n, n), views, NOTHING);
             let start = if add || bias.is_some() { 2.0 } else { 0.0 };
             for (value, truth) in c.iter().zip(&truth) {
                 prop_assert!((f64::from(*value) - truth - start).abs() < 1e-3, "{path:?}");
@@ -124,7 +124,7 @@ proptest! {
                 let c = ViewMut::rows(c, rows.len(), n, n + 3);
                 let a = View::rows(&data[rows.start * k..rows.end * k], rows.len(), k, k);
                 let a = Grid { may_hold_zeros, ..a.into() };
-                multiply_grid(path, Kind::Broadcast, into, c, (&a, &panels), bias.as_deref(), NOTHING);
+                multiply_grid(path, Kind::Broadcast, Frame { bias: bias.as_deref(), ..into.into() }, c, (&a, &panels), NOTHING);
             };
             let (mut whole, mut pieces, mut last) = (vec![2.0; m * (n + 3)], vec![2.0; m * (n + 3)], vec![2.0; n + 3]);
             product(0..m, &mut whole);
@@ -139,6 +139,18 @@ proptest! {
                     prop_assert!((f64::from(*value) - truth[[i, j]] - start).abs() < 1e-3, "{path:?}");
                 }
                 prop_assert_eq!(&row[n..], &[2.0; 3], "beside the result");
+            }
+            // What it may end with.
+            let gate = random(m, n + 3, 2);
+            let gate = gate.as_slice().expect("standard layout");
+            for (end, gate) in [(End::Rectify, &whole[..]), (End::WherePositive(View::rows(gate, m, n, n + 3)), gate)] {
+                let mut ended = vec![2.0; m * (n + 3)];
+                let (c, a) = (ViewMut::rows(&mut ended, m, n, n + 3), Grid { may_hold_zeros, ..view(&a).into() });
+                let frame = Frame { bias: bias.as_deref(), end, into };
+                multiply_grid(path, Kind::Broadcast, frame, c, (&a, &panels), NOTHING);
+                let is_positive = |i: usize| i % (n + 3) >= n || gate[i] > 0.0;
+                let left = |i: usize| if is_positive(i) { whole[i] } else { 0.0 };
+                prop_assert_eq!(ended, (0..m * (n + 3)).map(left).collect::<Vec<_>>(), "{:?}", path);
             }
         }
     }
@@ -160,7 +172,7 @@ proptest! {
             let begin = if add { Into::Add } else { Into::Replace };
             // What is asked for ahead of time changes nothing.
             let soon = if apart % 2 == 0 { [x, y, &x[..1]] } else { NOTHING };
-            multiply_grid(path, Kind::Broadcast, begin, ViewMut::rows(&mut whole, m, n, n), (&a, &b.into()), None, soon);
+            multiply_grid(path, Kind::Broadcast, begin.into(), ViewMut::rows(&mut whole, m, n, n), (&a, &b.into()), soon);
             for shard in 0..shards {
                 let (x, y) = (&x[shard * x_stride..], &y[shard * y_stride..]);
                 let into = if shard == 0 { begin } else { Into::Add };
@@ -227,7 +239,7 @@ proptest! {
         for path in Path::available() {
             let product = |first: usize, rows: usize, c: &mut [f32]| {
                 let c = ViewMut::rows(c, rows, n, n);
-                multiply_grid(path, Kind::Broadcast, into, c, (&grid(first, rows), &view(&b).into()), None, NOTHING);
+                multiply_grid(path, Kind::Broadcast, into.into(), c, (&grid(first, rows), &view(&b).into()), NOTHING);
             };
             let (mut whole, mut pieces, mut last) = (vec![start; m * n], vec![start; m * n], vec![start; n]);
             product(0, m, &mut whole);
@@ -332,4 +344,18 @@ fn a_pooled_convolution_takes_the_first_largest_and_passes_on_what_is_not_a_numb
     let (y, bits) = run(&[-1.0; 16]);
     assert_eq!(y, [0.0; 17]);
     is(&bits, [false, false, false]);
+}
+
+#[test]
+fn what_is_not_a_number_stays_when_rectified() {
+    for path in Path::available() {
+        for n in [1, 3, 7, 16, 21] {
+            let mut c = vec![0.0; 2 * n];
+            let b = vec![1.0; n];
+            let views = (&View::rows(&[f32::NAN, -1.0], 2, 1, 1).into(), &View::rows(&b, 1, n, n).into());
+            let frame = Frame { end: End::Rectify, ..Into::Replace.into() };
+            multiply_grid(path, Kind::Broadcast, frame, ViewMut::rows(&mut c, 2, n, n), views, NOTHING);
+            assert!(c[..n].iter().all(|value| value.is_nan()) && c[n..].iter().all(|value| *value == 0.0), "{path:?}");
+        }
+    }
 }

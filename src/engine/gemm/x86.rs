@@ -60,6 +60,19 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn where_positive(v: __m512, gate: __m512, or_nan: bool) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let zero = _mm512_setzero_ps();
+            let these = match or_nan {
+                true => _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(gate, zero),
+                false => _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, zero),
+            };
+            _mm512_maskz_mov_ps(these, v)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn splat_quads(from: *const f32, n: usize) -> __m512 {
         // SAFETY: the caller vouches for the instructions and `n` values.
         unsafe {
@@ -272,6 +285,19 @@ impl Simd for Avx2 {
     unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: the caller vouches for the instructions.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_positive(v: __m256, gate: __m256, or_nan: bool) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let zero = _mm256_setzero_ps();
+            let these = match or_nan {
+                true => _mm256_cmp_ps::<_CMP_NLE_UQ>(gate, zero),
+                false => _mm256_cmp_ps::<_CMP_GT_OQ>(gate, zero),
+            };
+            _mm256_and_ps(these, v)
+        }
     }
 
     #[inline(always)]

@@ -19,7 +19,9 @@ use crate::engine::aligned::Aligned;
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul, transpose};
+use crate::engine::gemm::{
+    Axis, End, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul, matmul_to, transpose,
+};
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
 use crate::engine::segment::tiles_of_rows;
@@ -53,6 +55,16 @@ impl LayerKind for Affine {
     };
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
+        self.with(Relus::default(), input)
+    }
+}
+
+impl Affine {
+    /// The layer for inputs of this form, with these ReLUs.
+    ///
+    /// # Errors
+    /// As any layer's.
+    pub(in crate::engine) fn with(&self, relus: Relus, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         let shape = input.shape();
         let too_large = || {
             let detail =
@@ -62,8 +74,24 @@ impl LayerKind for Affine {
         let inputs = shape.checked_len().ok_or_else(too_large)?;
         // Twice the weights must be countable too: a step is that many operations.
         inputs.checked_mul(self.units).and_then(|weights| weights.checked_mul(16)).ok_or_else(too_large)?;
-        Ok(Box::new(AffineLayer::new(inputs, self.units, Storage::following(input, self.units), self.init.clone())))
+        let storage = Storage::following(input, self.units);
+        let plain = AffineLayer::new(inputs, self.units, storage.clone(), self.init.clone());
+        Ok(if relus == Relus::default() {
+            Box::new(plain)
+        } else {
+            let layer = AffineLayer::new(inputs, self.units, storage, self.init.clone());
+            Box::new(AffineLayer { relus, plain: relus.above.then(|| Box::new(plain)), ..layer })
+        })
     }
+}
+
+/// ReLUs next to the layer that are worked out with it, so that no value goes to memory and back for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Relus {
+    /// `y = max(0, x·W + b)`. The layer above, whose inputs they are, hands down what remains of its gradient.
+    pub(in crate::engine) above: bool,
+    /// The inputs are such outputs.
+    pub(in crate::engine) below: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +101,9 @@ struct AffineLayer {
     /// How `W` lies, and `Wᵀ` where it is prepared.
     panels: Panels,
     transposed: Panels,
+    relus: Relus,
+    /// The layer without a ReLU above, where there is one.
+    plain: Option<Box<AffineLayer>>,
     output: Form,
     parameters: [Parameter; 2],
 }
@@ -87,6 +118,8 @@ impl AffineLayer {
             units,
             panels,
             transposed: Panels::of(units, inputs),
+            relus: Relus::default(),
+            plain: None,
             output: Form::planar(Shape::new(&[units])),
             parameters: [
                 Parameter { storage, init, ..Parameter::of("W", Shape::new(&[inputs, units]), weight) },
@@ -140,13 +173,14 @@ impl Layer for AffineLayer {
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights());
-        over_panels(at.pieces, self.panels, (x, self.inputs), y, &|x, some, y| {
+        let end = if self.relus.above { End::Rectify } else { End::Plain };
+        over_panels(at.pieces, self.panels, (x, self.inputs), y, &|_, x, some, y| {
             let w = self.panels.view(w, &some); // [I, part of O]
-            biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[some.columns]);
+            biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[some.columns], end);
         });
     }
 
-    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+    fn backward(&self, at: &Context<'_>, _scratch: &mut [f32], Backward { x, dy, dx, .. }: Backward<'_>) {
         let n = dy.len() / self.units;
         if at.prepared.is_empty() && n < WORTH_TURNING {
             for panel in self.panels.iter() {
@@ -155,12 +189,23 @@ impl Layer for AffineLayer {
                 let into = if panel.columns.start == 0 { Into::Replace } else { Into::Add };
                 matmul(into, ViewMut::rows(dx, n, self.inputs, self.inputs), dy, w.transposed());
             }
+            if self.relus.below {
+                for (dx, &x) in dx.iter_mut().zip(x) {
+                    *dx = if x > 0.0 { *dx } else { 0.0 };
+                }
+            }
             return;
         }
-        over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|dy, some, dx| {
+        let end = |first: usize, n: usize, columns: &Range<usize>| match self.relus.below {
+            true => {
+                End::WherePositive(View::rows(&x[first * self.inputs + columns.start..], n, columns.len(), self.inputs))
+            }
+            false => End::Plain,
+        };
+        over_panels(at.pieces, self.transposed, (dy, self.units), dx, &|first, dy, some, dx| {
             if !at.prepared.is_empty() {
                 let w = self.transposed.view(at.prepared, &some); // [O, part of I]
-                return matmul(Into::Replace, dx, dy, w);
+                return matmul_to(end(first, dy.row_count(), &some.columns), dx, dy, w);
             }
             let mut rest = dx;
             for panel in self.transposed.within(&some) {
@@ -171,7 +216,8 @@ impl Layer for AffineLayer {
                     }
                     let turned = &mut memory[..panel.values.len()];
                     self.turn(at.parameters, &panel, turned);
-                    matmul(Into::Replace, dx, dy, View::rows(turned, self.units, panel.width(), panel.width()));
+                    let turned = View::rows(turned, self.units, panel.width(), panel.width());
+                    matmul_to(end(first, dy.row_count(), &panel.columns), dx, dy, turned);
                 });
                 rest = others;
             }
@@ -230,10 +276,15 @@ impl Layer for AffineLayer {
         if self.panels.count() > MOST_ABREAST { 1 } else { self.panels.count() }
     }
 
+    fn first(&self) -> Option<&dyn Layer> {
+        self.plain.as_deref().map(|plain| plain as &dyn Layer)
+    }
+
     fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
         let (w, b) = at.parameters.split_at(self.weights());
         let w = Array2::from_shape_vec((self.inputs, self.units), self.panels.to_rows(w));
-        x.dot(&w.expect("the network gives W its size")) + ArrayView1::from(b)
+        let y = x.dot(&w.expect("the network gives W its size")) + ArrayView1::from(b);
+        if self.relus.above { y.mapv_into(|y| y.max(0.0)) } else { y }
     }
 }
 
@@ -249,9 +300,14 @@ thread_local! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::identity::Identity;
+    use super::super::relu::Relu;
     use super::super::{LayerSpec, Pass};
     use super::*;
-    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree, assert_some_gradients_agree};
+    use crate::engine::gradient_check::{
+        assert_forward_agrees, assert_gradients_agree, assert_same_gradients, assert_some_gradients_agree,
+    };
+    use crate::engine::network::Network;
     use proptest::prelude::*;
 
     #[test]
@@ -295,6 +351,25 @@ mod tests {
             let layer = AffineLayer::new(inputs, units, Storage::Plain, None);
             assert_eq!(layer.tiles_abreast(), units.div_ceil(64));
             assert_some_gradients_agree(&network, &Shape::new(&[inputs]), 3, 1, 100);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        /// ReLUs between affine layers are worked out with them, those before other layers are not.
+        #[test]
+        fn relus_that_are_taken_in_change_nothing(
+            inputs in 1usize..20, units in (1usize..150, 1usize..20), n in 1usize..20, seed: u64,
+        ) {
+            let [relu, identity] = [LayerSpec::Relu(Relu {}), LayerSpec::Identity(Identity {})];
+            let [first, second, third] = [units.0, units.1, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
+            let together = [first, relu.clone(), second, relu.clone(), third];
+            let apart = [&together[..2], &[identity.clone()], &together[2..4], &[identity], &together[4..]].concat();
+            let shape = Shape::new(&[inputs]);
+            assert_eq!(Network::build(&shape, &together).expect("a network").depth(), 3);
+            assert_same_gradients([&together, &apart], &shape, n, seed);
+            assert_forward_agrees(&together, &shape, n, seed);
+            assert_gradients_agree(&together[..3], &shape, n, seed);
         }
     }
 

@@ -129,14 +129,20 @@ impl Panels {
 const WORTH: usize = 1 << 18;
 const LEAST_ROWS: usize = 16;
 
-/// A product with some panels: `A`, the panels, and their columns of the result.
-pub(super) type OfPanels<'a> = &'a (dyn Fn(View<'_>, Panel, ViewMut<'_>) + Sync);
+/// A product with some panels: the index of `A`'s first row, `A`, the panels, and their columns of the result.
+pub(super) type OfPanels<'a> = &'a (dyn Fn(usize, View<'_>, Panel, ViewMut<'_>) + Sync);
 
 /// The product of `x`, rows of so many values, with a matrix in panels, in so many pieces side by side: panels where
 /// there are enough, for no thread reads the weights of another then; rows otherwise. Neither changes a bit.
-pub(super) fn over_panels(
+pub(super) fn over_panels(pieces: usize, panels: Panels, x: (&[f32], usize), y: &mut [f32], product: OfPanels<'_>) {
+    over_rows(pieces, panels, 0, x, y, product);
+}
+
+/// The same of the rows from `first` on.
+fn over_rows(
     pieces: usize,
     panels: Panels,
+    first: usize,
     (x, inputs): (&[f32], usize),
     y: &mut [f32],
     product: OfPanels<'_>,
@@ -147,17 +153,25 @@ pub(super) fn over_panels(
         let half = n / 2;
         let ((x0, x1), (y0, y1)) = (x.split_at(half * inputs), y.split_at_mut(half * panels.columns));
         team::join(
-            || over_panels(pieces / 2, panels, (x0, inputs), y0, product),
-            || over_panels(pieces.div_ceil(2), panels, (x1, inputs), y1, product),
+            || over_rows(pieces / 2, panels, first, (x0, inputs), y0, product),
+            || over_rows(pieces.div_ceil(2), panels, first + half, (x1, inputs), y1, product),
         );
     } else {
         let (x, y) = (View::rows(x, n, inputs, inputs), ViewMut::rows(y, n, panels.columns, panels.columns));
-        over_some(pieces, panels, 0..panels.count(), x, y, product);
+        let product = |x: View<'_>, panel: Panel, y: ViewMut<'_>| product(first, x, panel, y);
+        over_some(pieces, panels, 0..panels.count(), x, y, &product);
     }
 }
 
 /// The same of some of the panels.
-fn over_some(pieces: usize, panels: Panels, some: Range<usize>, x: View<'_>, y: ViewMut<'_>, product: OfPanels<'_>) {
+fn over_some(
+    pieces: usize,
+    panels: Panels,
+    some: Range<usize>,
+    x: View<'_>,
+    y: ViewMut<'_>,
+    product: &(dyn Fn(View<'_>, Panel, ViewMut<'_>) + Sync),
+) {
     if pieces > 1 && some.len() > 1 {
         let middle = some.start + some.len() / 2;
         let (left, right) = y.split_at_column((middle - some.start) * panels.width);

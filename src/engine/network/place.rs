@@ -1,7 +1,9 @@
 //! How the layers of a spec become those of a network: mostly one by one, but some do the work of others, too. A pool takes
-//! in the ReLU before it, a batch normalisation the one after it, and a convolution of one-channel images its pool.
+//! in the ReLU before it, a batch normalisation the one after it, an affine layer the one between it and the next, and a
+//! convolution of one-channel images its pool.
 
 use super::{LayerSummary, Network, NetworkError, Outputs, Shown};
+use crate::engine::layer::affine::Relus;
 use crate::engine::layer::reorder::Reorder;
 use crate::engine::layer::{Layer, LayerError, LayerSpec};
 use crate::engine::shape::Shape;
@@ -24,6 +26,20 @@ impl Network {
             return self.place_pooled(specs, index, layer, rectified).ok_or_else(too_large);
         }
         let node = self.nodes.len();
+        if let LayerSpec::Affine(affine) = spec {
+            let relus = Relus {
+                above: is_rectified(specs, index),
+                below: index.checked_sub(2).is_some_and(|lower| is_rectified(specs, lower)),
+            };
+            self.push(Some(index), affine.with(relus, self.form()).map_err(fault)?).ok_or_else(too_large)?;
+            if !relus.above {
+                self.show(spec, None, (node + 1, Outputs::Values), Some(node));
+                return Ok(1);
+            }
+            self.show(spec, None, (node, Outputs::First { node, rectified: false }), Some(node));
+            self.show(&specs[index + 1], None, (node + 1, Outputs::Values), None);
+            return Ok(2);
+        }
         if let Some(outputs) = taken_in(specs, index) {
             self.show(spec, None, (node, outputs), None);
             return Ok(1);
@@ -85,6 +101,12 @@ impl Network {
         let summary = LayerSummary { name: spec.name().into(), output, parameters };
         self.shown.push(Shown { summary, level, outputs, node });
     }
+}
+
+/// Whether there is an affine layer, a ReLU, and an affine layer again: the first takes the ReLU in then, and the second
+/// hands its gradient down.
+fn is_rectified(specs: &[LayerSpec], index: usize) -> bool {
+    matches!(specs[index..], [LayerSpec::Affine(_), LayerSpec::Relu(_), LayerSpec::Affine(_), ..])
 }
 
 /// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation before it; and what its

@@ -32,7 +32,7 @@ use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, 
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul};
+use crate::engine::gemm::{Axis, End, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
@@ -259,7 +259,7 @@ impl Layer for Conv2dLayer {
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
             let y = ViewMut::rows(y, outputs / self.filters, self.filters, self.filters);
-            biased_matmul(y, self.windows(self.padded(x, scratch)), w, b);
+            biased_matmul(y, self.windows(self.padded(x, scratch)), w, b, End::Plain);
         }
     }
 
