@@ -2,8 +2,8 @@
 
 use super::gemm::{Axis, MOST_SOON};
 use super::layer::Known;
+use super::layout::Layout;
 use super::processor::sum_rows;
-use super::segment::Layout;
 
 /// Rows that make a stack of shards large enough.
 const STACKED: usize = 512;

@@ -7,8 +7,8 @@
 //! 3. [`layer`], [`init`], [`loss`], [`optimizer`], [`schedule`]: the parts, one file each, with their registries;
 //!    [`augment`], [`clip`]
 //! 4. [`network`]: layers in a row over one flat parameter buffer
-//! 5. [`samples`], [`segment`], [`batch`], [`step`], [`update`], [`train`]: how training goes over them; [`infer`],
-//!    [`model`]: how they predict
+//! 5. [`samples`], [`segment`], `layout`, [`batch`], `team`, [`step`], [`update`], [`train`]: how training goes over them;
+//!    [`infer`], [`model`]: how they predict
 //! 6. [`metrics`], [`diagnostics`]: how good it is, and what goes on inside
 //! 7. [`checkpoint`]: all that is needed to go on bit for bit
 //! 8. [`gradient_check`]: the witness
@@ -33,6 +33,7 @@ pub mod im2col;
 pub mod infer;
 pub mod init;
 pub mod layer;
+mod layout;
 pub mod loss;
 pub mod math;
 pub mod metrics;

@@ -201,3 +201,84 @@ impl Drop for Membership {
         TEAM.set(self.before.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
+    }
+
+    /// Looks, not time: a test that waits in vain ends.
+    fn wait_until(done: impl Fn() -> bool) {
+        assert!(
+            (0..100_000_000u32).any(|_| done() || {
+                std::thread::yield_now();
+                false
+            }),
+            "waited in vain"
+        );
+    }
+
+    #[test]
+    fn both_halves_are_done_wherever_they_are_called_for() {
+        fn sum(range: std::ops::Range<u64>) -> u64 {
+            if range.end - range.start < 3 {
+                return range.sum();
+            }
+            let middle = range.start + (range.end - range.start) / 2;
+            let (left, right) = join(|| sum(range.start..middle), || sum(middle..range.end));
+            left + right
+        }
+        assert_eq!(sum(0..1000), 499_500);
+        for threads in [1, 2, 3, 7] {
+            assert_eq!(pool(threads).install(|| sum(0..1000)), 499_500);
+            assert_eq!(pool(threads).install(|| lead(|| sum(0..1000))), 499_500);
+        }
+    }
+
+    #[test]
+    fn every_item_is_visited_once() {
+        for (len, least) in [(0, 1), (1, 1), (2, 3), (17, 1), (100, 7)] {
+            let mut items = vec![0; len];
+            pool(3).install(|| lead(|| for_each(items.par_iter_mut().with_min_len(least), |item| *item += 1)));
+            assert_eq!(items, vec![1; len]);
+        }
+    }
+
+    /// The half that is handed out is done only if another thread takes it, awake or asleep.
+    #[test]
+    fn the_team_takes_part_and_is_woken() {
+        pool(2).install(|| {
+            lead(|| {
+                for _ in 0..3 {
+                    let team = TEAM.with_borrow(Clone::clone).expect("a team");
+                    wait_until(|| team.sleepers.load(Ordering::Relaxed) == 1);
+                    for _ in 0..10 {
+                        let is_done = AtomicBool::new(false);
+                        join(
+                            || wait_until(|| is_done.load(Ordering::Acquire)),
+                            || is_done.store(true, Ordering::Release),
+                        );
+                    }
+                }
+            });
+            assert!(TEAM.with_borrow(Option::is_none));
+        });
+    }
+
+    #[test]
+    fn a_panic_goes_through_and_dismisses_the_team() {
+        let pool = pool(2);
+        let caught = |work: &(dyn Fn() + Sync)| {
+            pool.install(|| catch_unwind(AssertUnwindSafe(|| lead(work))).is_err() && TEAM.with_borrow(Option::is_none))
+        };
+        assert!(caught(&|| panic!("as it should")));
+        assert!(caught(&|| _ = join(|| panic!("as it should"), || ())));
+        assert!(caught(&|| _ = join(|| (), || panic!("as it should"))));
+        assert_eq!(pool.install(|| lead(|| join(|| 1, || 2))), (1, 2));
+    }
+}

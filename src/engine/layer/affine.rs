@@ -364,7 +364,8 @@ mod tests {
             let [relu, identity] = [LayerSpec::Relu(Relu {}), LayerSpec::Identity(Identity {})];
             let [first, second, third] = [units.0, units.1, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
             let together = [first, relu.clone(), second, relu.clone(), third];
-            let apart = [&together[..2], &[identity.clone()], &together[2..4], &[identity], &together[4..]].concat();
+            let identity = [identity];
+            let apart = [&together[..2], &identity, &together[2..4], &identity, &together[4..]].concat();
             let shape = Shape::new(&[inputs]);
             assert_eq!(Network::build(&shape, &together).expect("a network").depth(), 3);
             assert_same_gradients([&together, &apart], &shape, n, seed);

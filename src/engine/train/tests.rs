@@ -255,7 +255,14 @@ fn wide_layers_are_the_same_for_any_number_of_threads() {
     // The last one's large layer has few panels.
     let few = [600, 130, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
     let few = Network::build(&Shape::new(&[12]), &few).expect("a sound network");
-    for (network, batch_size) in [(&wide(), 70), (&wide(), 7), (&few, 70)] {
+    // A convolution writes its output where the affine layers, one shard, read it.
+    let above = serde_json::json!([
+        {"type": "conv2d", "filters": 4, "kernel": 3, "stride": 1, "padding": 1}, {"type": "relu"},
+        {"type": "affine", "units": 100}, {"type": "relu"}, {"type": "affine", "units": 3},
+    ]);
+    let above: Vec<LayerSpec> = serde_json::from_value(with_init(above)).expect("layers");
+    let above = Network::build(&Shape::new(&[1, 3, 4]), &above).expect("a sound network");
+    for (network, batch_size) in [(&wide(), 70), (&wide(), 7), (&few, 70), (&above, 40)] {
         let [_, _, adam] = optimizers();
         let settings = Settings { length: Length::Epochs(1), batch_size, ..settings(adam) };
         let data = Data { train: train.samples(), test: test.samples() };
