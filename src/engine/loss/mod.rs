@@ -55,19 +55,25 @@ pub trait Loss: fmt::Debug + Send + Sync {
 
     /// Like [`score`](Self::score), and writes `scale · ∂(Σ loss)/∂outputs` to `gradient`.
     fn score_and_gradient(&self, outputs: &[f32], labels: &[u16], scale: f32, gradient: &mut [f32]) -> Score {
-        let mut total = Score::default();
-        let gradients = gradient.chunks_exact_mut(width(outputs, labels));
-        for ((row, d), &label) in rows(outputs, labels).zip(gradients).zip(labels) {
-            let loss = self.row_loss_and_gradient(row, label, scale, d) + poison(row);
-            total.add(Score { loss, correct: u64::from(self.predicted_class(row) == usize::from(label)), samples: 1 });
-        }
-        total
+        row_by_row(self, outputs, labels, scale, gradient)
     }
 
     /// Sum of the losses of `[N, outputs]` by [`row_reference`](Self::row_reference).
     fn reference(&self, outputs: ArrayView2<'_, f64>, labels: &[u16]) -> f64 {
         outputs.rows().into_iter().zip(labels).map(|(row, &label)| self.row_reference(row, label)).sum()
     }
+}
+
+/// [`Loss::score_and_gradient`] of one row after the other.
+fn row_by_row<L: Loss + ?Sized>(loss: &L, outputs: &[f32], labels: &[u16], scale: f32, gradient: &mut [f32]) -> Score {
+    let mut total = Score::default();
+    let gradients = gradient.chunks_exact_mut(width(outputs, labels));
+    for ((row, d), &label) in rows(outputs, labels).zip(gradients).zip(labels) {
+        let correct = u64::from(loss.predicted_class(row) == usize::from(label));
+        let loss = loss.row_loss_and_gradient(row, label, scale, d) + poison(row);
+        total.add(Score { loss, correct, samples: 1 });
+    }
+    total
 }
 
 /// Outputs of one sample.
