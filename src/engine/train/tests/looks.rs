@@ -1,6 +1,8 @@
 //! What the looks inside say.
 
 use super::*;
+use crate::engine::layer::identity::Identity;
+use crate::engine::layer::relu::Relu;
 
 #[test]
 fn looks_inside_say_what_is_there() {
@@ -32,8 +34,22 @@ fn looks_inside_say_what_is_there() {
 
 #[test]
 fn looks_inside_see_layers_that_others_have_taken_in() {
+    looks_agree([pooled(false), pooled(true)], 4);
+    looks_agree([rectified(false), rectified(true)], 3);
+}
+
+/// An affine layer, a ReLU and an affine layer, unless they are kept `apart`.
+fn rectified(apart: bool) -> Network {
+    let (affine, identity) = (|units| LayerSpec::Affine(Affine::of(units)), LayerSpec::Identity(Identity {}));
+    let between = if apart { vec![LayerSpec::Relu(Relu {}), identity] } else { vec![LayerSpec::Relu(Relu {})] };
+    let layers = [vec![affine(20)], between, vec![affine(3)]].concat();
+    Network::build(&Shape::new(&[12]), &layers).expect("a sound network")
+}
+
+/// Two networks that do the same, of so many layers but for those that do nothing.
+fn looks_agree(networks: [Network; 2], count: usize) {
     let (train, test) = (Clouds::new(40, 0), Clouds::new(20, 1));
-    let [together, apart] = [pooled(false), pooled(true)].map(|network| {
+    let [together, apart] = networks.map(|network| {
         let settings = settings(OptimizerSpec::Sgd(Sgd { learning_rate: 0.1 }));
         let mut script = Script::default();
         Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
@@ -45,7 +61,7 @@ fn looks_inside_see_layers_that_others_have_taken_in() {
         layers.retain(|layer| layer.name != "identity");
         layers
     });
-    assert_eq!((together.len(), apart.len()), (4, 4));
+    assert_eq!((together.len(), apart.len()), (count, count));
     for (one, other) in together.iter().zip(&apart) {
         assert_eq!((&one.name, one.dead_share), (&other.name, other.dead_share));
         let near = |a: f64, b: f64| (a - b).abs() < 1e-4;
