@@ -120,7 +120,7 @@ impl Team {
         }
     }
 
-    /// Wakes those that sleep. One that is about to may miss it: it will hear the next.
+    /// Wakes those that sleep. One that is about to fall asleep may miss it: it hears the next.
     fn wake(&self) {
         if self.sleepers.load(Ordering::Relaxed) > 0 {
             self.ring();

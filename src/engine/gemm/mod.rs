@@ -350,11 +350,11 @@ fn multiply_grid(
         may_hold_zeros: a.may_hold_zeros,
         ahead: Ahead::of(a, soon),
     };
-    // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, and `Panelled::new` that those
-    // of several panels do; so has `View::rows` of the gate, which is as large as C; C is a view of as many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it
-    // overlaps neither A nor B; the broadcast kernel is chosen only where B's columns are
-    // contiguous, the dot kernel only for a plain matrix A with contiguous columns; `Path` only gives out what the
-    // processor has.
+    // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, `Panelled::new` that those of
+    // several panels do, and `View::rows` that those of the gate do, which is as large as C. C is a view of as many rows and
+    // columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it overlaps none of
+    // them. The broadcast kernel is chosen only where B's columns are contiguous, the dot kernel only for a plain matrix A
+    // with contiguous columns; `Path` only gives out what the processor has.
     unsafe { kernel::run(path, kind, &product) }
 }
 

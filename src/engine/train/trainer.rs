@@ -358,6 +358,8 @@ impl<'a> Trainer<'a> {
         }
         let passes = (0..n.div_ceil(rows)).into_par_iter();
         let pass = |(memory, labels): &mut (Aligned, Vec<u16>), pass: usize| {
+            // At every pass, for one wake might come too soon.
+            team::wake();
             let range = pass * rows..((pass + 1) * rows).min(n);
             let index = |row: usize| indices.map_or(row, |indices| indices[row] as usize);
             labels.clear();
@@ -371,7 +373,6 @@ impl<'a> Trainer<'a> {
             let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), x);
             task(range.start, outputs, labels)
         };
-        team::wake();
         passes.map_init(|| (self.sizes.memory(), Vec::with_capacity(rows)), pass).collect()
     }
 }
