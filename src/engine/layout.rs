@@ -95,9 +95,8 @@ impl Layout {
         };
         let slice = if fine { (SLICE_VALUES / widest).clamp(1, rows) } else { rows };
         let mut widths: Vec<usize> = segment.levels().map(|level| network.width(level)).collect();
-        if writes_above {
-            widths.pop();
-            widths.push(0);
+        if let Some(output) = widths.last_mut().filter(|_| writes_above) {
+            *output = 0;
         }
         let sizes: Vec<usize> = widths.iter().map(|width| rows.checked_mul(*width)).collect::<Option<_>>()?;
         let values = sizes.iter().map(|size| place(*size)).collect::<Option<Vec<_>>>()?;

@@ -75,13 +75,9 @@ impl Affine {
         // Twice the weights must be countable too: a step is that many operations.
         inputs.checked_mul(self.units).and_then(|weights| weights.checked_mul(16)).ok_or_else(too_large)?;
         let storage = Storage::following(input, self.units);
-        let plain = AffineLayer::new(inputs, self.units, storage.clone(), self.init.clone());
-        Ok(if relus == Relus::default() {
-            Box::new(plain)
-        } else {
-            let layer = AffineLayer::new(inputs, self.units, storage, self.init.clone());
-            Box::new(AffineLayer { relus, plain: relus.above.then(|| Box::new(plain)), ..layer })
-        })
+        let layer = || AffineLayer::new(inputs, self.units, storage.clone(), self.init.clone());
+        let plain = relus.above.then(|| Box::new(layer()));
+        Ok(Box::new(AffineLayer { relus, plain, ..layer() }))
     }
 }
 

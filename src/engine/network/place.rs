@@ -26,20 +26,6 @@ impl Network {
             return self.place_pooled(specs, index, layer, rectified).ok_or_else(too_large);
         }
         let node = self.nodes.len();
-        if let LayerSpec::Affine(affine) = spec {
-            let relus = Relus {
-                above: is_rectified(specs, index),
-                below: index.checked_sub(2).is_some_and(|lower| is_rectified(specs, lower)),
-            };
-            self.push(Some(index), affine.with(relus, self.form()).map_err(fault)?).ok_or_else(too_large)?;
-            if !relus.above {
-                self.show(spec, None, (node + 1, Outputs::Values), Some(node));
-                return Ok(1);
-            }
-            self.show(spec, None, (node, Outputs::First { node, rectified: false }), Some(node));
-            self.show(&specs[index + 1], None, (node + 1, Outputs::Values), None);
-            return Ok(2);
-        }
         if let Some(outputs) = taken_in(specs, index) {
             self.show(spec, None, (node, outputs), None);
             return Ok(1);
@@ -53,6 +39,13 @@ impl Network {
             }
             LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
                 (norm.rectified(self.form()), (node, Outputs::Plain(node)))
+            }
+            LayerSpec::Affine(affine) => {
+                let relus =
+                    Relus { above: is_between(specs, index + 1), below: index > 0 && is_between(specs, index - 1) };
+                let plain = (node, Outputs::First { node, rectified: false });
+                let at = if relus.above { plain } else { (node + 1, Outputs::Values) };
+                (affine.with(relus, self.form()), at)
             }
             _ => (spec.build(self.form()), (node + 1, Outputs::Values)),
         };
@@ -103,19 +96,20 @@ impl Network {
     }
 }
 
-/// Whether there is an affine layer, a ReLU, and an affine layer again: the first takes the ReLU in then, and the second
-/// hands its gradient down.
-fn is_rectified(specs: &[LayerSpec], index: usize) -> bool {
-    matches!(specs[index..], [LayerSpec::Affine(_), LayerSpec::Relu(_), LayerSpec::Affine(_), ..])
+/// Whether a layer is a ReLU between two affine layers: the lower one takes it in, the upper one hands its gradient down.
+fn is_between(specs: &[LayerSpec], index: usize) -> bool {
+    let around = index.checked_sub(1).and_then(|before| specs.get(before..index + 2));
+    matches!(around, Some([LayerSpec::Affine(_), LayerSpec::Relu(_), LayerSpec::Affine(_)]))
 }
 
-/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation before it; and what its
-/// outputs are then.
+/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation or the affine layer before
+/// it; and what its outputs are then.
 fn taken_in(specs: &[LayerSpec], index: usize) -> Option<Outputs> {
     let Some(LayerSpec::Relu(_)) = specs.get(index) else { return None };
     match (index.checked_sub(1).map(|before| &specs[before]), specs.get(index + 1)) {
         (_, Some(LayerSpec::MaxPool2d(_))) => Some(Outputs::Rectified),
         (Some(LayerSpec::BatchNorm(_)), _) => Some(Outputs::Values),
+        _ if is_between(specs, index) => Some(Outputs::Values),
         _ => None,
     }
 }
