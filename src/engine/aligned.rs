@@ -16,6 +16,9 @@ const LINE_BYTES: usize = 64;
 pub(super) const LINE: usize = LINE_BYTES / size_of::<f32>();
 /// Bytes of a large page.
 const LARGE: usize = 1 << 21;
+/// Bytes that are worth one, though they fill but a part of it: a matrix of a training step that is read down its columns
+/// meets more small pages than a processor remembers.
+const WORTH: usize = 1 << 18;
 
 /// Values whose first one begins a line.
 pub struct Aligned<T = f32> {
@@ -62,20 +65,20 @@ impl<T: Pod> Aligned<T> {
     }
 }
 
-/// A mapping of zeros, with the place of the first of so many bytes; `None` if they would not fill a large page, or the
-/// system has none to give.
+/// A mapping of zeros, with the place of the first of so many bytes; `None` if they are not [worth](WORTH) a large page, or
+/// the system has none to give.
 fn pages(bytes: usize) -> Option<(MmapMut, usize)> {
-    if bytes < LARGE {
+    if bytes < WORTH {
         return None;
     }
-    let map = MmapMut::map_anon(bytes.checked_add(LARGE)?).ok()?;
+    let map = MmapMut::map_anon(bytes.checked_next_multiple_of(LARGE)?.checked_add(LARGE)?).ok()?;
     let first = map.as_ptr().align_offset(LARGE);
     if first > LARGE {
         return None;
     }
-    // Where it is refused, the pages are small ones. What is left over after the last large one takes small ones, too.
+    // Where it is refused, the pages are small ones. So are those of what is left over, if that is not worth a large one.
     #[cfg(target_os = "linux")]
-    let _ = map.advise_range(memmap2::Advice::HugePage, first, bytes / LARGE * LARGE);
+    let _ = map.advise_range(memmap2::Advice::HugePage, first, (bytes + LARGE - WORTH) / LARGE * LARGE);
     Some((map, first))
 }
 
