@@ -11,6 +11,8 @@ const STACKED: usize = 512;
 /// What a layer works its gradient out from, over a whole batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
+    /// Number of the pass that has left this behind: no other one of the process has it.
+    pub(super) pass: u64,
     pub(super) rows: usize,
     pub(super) place: Place<'a>,
     /// What will be read next: it may be asked for meanwhile.

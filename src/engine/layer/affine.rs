@@ -11,6 +11,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::packed;
 use super::panels::{Panel, Panels, over_panels};
 use super::{
     Backward, Context, Layer, LayerError, LayerKind, MOST_ABREAST, Memory, Parameter, Reference, Role, Storage,
@@ -261,7 +262,9 @@ impl Layer for AffineLayer {
         }
         let panel = self.panels.holding(range.start);
         let (first, rows) = ((range.start - panel.values.start) / panel.width(), range.len() / panel.width());
-        for (i, stack) in batch.stacks().enumerate() {
+        // dy: [N, part of O]
+        let of_panel = (panel.columns.start / self.panels.width(), panel.columns);
+        packed::over_stacks(batch, self.units, of_panel, |i, stack, dy| {
             // [rows of I, N]
             let x = Grid {
                 data: &stack.x[first..],
@@ -271,18 +274,9 @@ impl Layer for AffineLayer {
                 columns: Axis::new(stack.rows, self.inputs),
                 may_hold_zeros: true,
             };
-            // [N, part of O]
-            let dy = Grid {
-                data: &stack.dy[panel.columns.start..],
-                groups: stack.shards,
-                rows: Axis::new(stack.rows, self.units),
-                runs: Axis::ONE,
-                columns: Axis::new(panel.width(), 1),
-                may_hold_zeros: false,
-            };
             let (into, soon) = if i == 0 { (Into::Replace, batch.soon) } else { (Into::Add, NOTHING) };
             grid_matmul(into, gradient, x, dy, soon);
-        }
+        });
     }
 
     /// Blocks of whole rows of `W`'s panels, the same rows of each, then `b`.

@@ -12,6 +12,8 @@
 mod way;
 mod workspace;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rayon::prelude::*;
 
 use super::layer::Pass;
@@ -23,6 +25,9 @@ use super::team;
 use way::{Shard, Way};
 use workspace::{Shards, bridge_of};
 pub(super) use workspace::{Workspace, workspace_bytes};
+
+/// The number of the next pass.
+static PASSES: AtomicU64 = AtomicU64::new(1);
 
 /// Phase 1 of a step.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +76,7 @@ impl Step<'_> {
         indices: &[u32],
     ) -> Score {
         work.rows = indices.len();
+        work.pass = PASSES.fetch_add(1, Ordering::Relaxed);
         self.network.prepare(indices.len(), self.parameters, &mut work.prepared);
         let last = work.segments.len() - 1;
         for s in 0..=last {

@@ -14,8 +14,9 @@ use crate::engine::segment::Segment;
 pub(in crate::engine) struct Workspace {
     pub(super) segments: Vec<Shards>,
     pub(super) prepared: Aligned,
-    /// Rows of the last batch.
+    /// Rows of the last batch, and the number of its pass.
     pub(super) rows: usize,
+    pub(super) pass: u64,
     /// The gradient, if the last [update](crate::engine::update::Update) was asked to keep it.
     pub(in crate::engine) gradient: Vec<f32>,
 }
@@ -84,6 +85,7 @@ impl Workspace {
             segments: shards.collect(),
             prepared: Aligned::zeros(network.prepared_len()),
             rows: 0,
+            pass: 0,
             gradient: Vec::new(),
         }
     }
@@ -94,7 +96,14 @@ impl Workspace {
             .segments
             .iter()
             .find(|s| s.layout.segment.bridge == Some(layer) || s.layout.segment.layers.contains(&layer));
-        batch_of(shards.expect("every layer is in a segment or between two"), self.rows, layer)
+        let shards = shards.expect("every layer is in a segment or between two");
+        let place = if shards.layout.segment.bridge == Some(layer) {
+            Place::Between(Known { rows: self.rows, whole: &shards.whole, sums: &shards.sums })
+        } else {
+            let local = layer - shards.layout.segment.layers.start;
+            Place::Within { layout: &shards.layout, arena: &shards.arena, local }
+        };
+        Batch { pass: self.pass, rows: self.rows, place, soon: NOTHING }
     }
 
     /// The values of a level over the last batch, shard by shard: 0 is the input, then each layer's output.
@@ -120,16 +129,6 @@ impl Workspace {
         let pieces = shards.layout.input_gradients(&shards.arena, self.rows, 0..self.rows);
         pieces.flat_map(|(_, values)| values.to_vec()).collect()
     }
-}
-
-fn batch_of(shards: &Shards, rows: usize, layer: usize) -> Batch<'_> {
-    let place = if shards.layout.segment.bridge == Some(layer) {
-        Place::Between(Known { rows, whole: &shards.whole, sums: &shards.sums })
-    } else {
-        let local = layer - shards.layout.segment.layers.start;
-        Place::Within { layout: &shards.layout, arena: &shards.arena, local }
-    };
-    Batch { rows, place, soon: NOTHING }
 }
 
 /// The layer below a segment that needs the whole batch.
