@@ -193,7 +193,7 @@ impl Case {
         let still = crate::engine::optimizer::sgd::Sgd { learning_rate: 0.0 };
         let update =
             Update { network: &network, optimizer: &still, clip: None, weight_decay: 0.0, keep_gradient: true };
-        let moment = crate::engine::optimizer::Moment { update: 1, learning_rate: 0.0, decays: false };
+        let moment = crate::engine::optimizer::Moment::of(&still, 1, 0.0);
         update.run(&mut work, moment, Place { parameters: &mut parameters, slots: Default::default() });
         for tensor in network.tensors() {
             if let Some(expected) = self.gradients.get(plain(&tensor.name)) {

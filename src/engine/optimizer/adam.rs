@@ -45,6 +45,12 @@ impl Optimizer for Adam {
         self.learning_rate
     }
 
+    /// `1 − β₁ᵗ` and `√(1 − β₂ᵗ)`; in f64, since `1 − β₂ᵗ` starts near 0.001.
+    fn divisors(&self, update: u64) -> [f64; 2] {
+        let biased = |beta: f64| 1.0 - libm::pow(beta, update as f64);
+        [biased(self.beta1), biased(self.beta2).sqrt()]
+    }
+
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
         self.step(moment).run(parameters, gradient, slots);
     }
@@ -53,10 +59,7 @@ impl Optimizer for Adam {
 impl Adam {
     /// The update at a moment.
     pub(super) fn step(&self, moment: Moment) -> Step {
-        // The corrections are worked out once, in f64: 1 − β₂ᵗ starts near 0.001.
-        let t = moment.update as f64;
-        let correct_mean = 1.0 - libm::pow(self.beta1, t);
-        let correct_square = (1.0 - libm::pow(self.beta2, t)).sqrt();
+        let [correct_mean, correct_square] = moment.divisors;
         Step {
             keep: 1.0,
             rate: (moment.learning_rate / correct_mean) as f32,
@@ -107,7 +110,7 @@ mod tests {
         let (mut w64, mut m64, mut v64) = (0.5f64, 0.0f64, 0.0f64);
         for update in 1..=50u64 {
             let g = (update as f32 * 0.7).sin();
-            rule.update(Moment { update, learning_rate: 0.01, decays: true }, &mut w, &[g], [&mut m, &mut v]);
+            rule.update(Moment::of(&rule, update, 0.01), &mut w, &[g], [&mut m, &mut v]);
             m64 = 0.9 * m64 + 0.1 * f64::from(g);
             v64 = 0.999 * v64 + 0.001 * f64::from(g).powi(2);
             let (mean, square) = (m64 / (1.0 - 0.9f64.powi(update as i32)), v64 / (1.0 - 0.999f64.powi(update as i32)));
@@ -120,7 +123,7 @@ mod tests {
     fn the_first_step_is_the_learning_rate() {
         let rule = Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
         let (mut w, mut m, mut v) = ([0.0f32; 2], [0.0; 2], [0.0; 2]);
-        rule.update(Moment { update: 1, learning_rate: 0.01, decays: true }, &mut w, &[5.0, -1e-3], [&mut m, &mut v]);
+        rule.update(Moment::of(&rule, 1, 0.01), &mut w, &[5.0, -1e-3], [&mut m, &mut v]);
         assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
     }
 }

@@ -52,11 +52,22 @@ impl Optimizer for Adamw {
         self.learning_rate
     }
 
+    fn divisors(&self, update: u64) -> [f64; 2] {
+        self.adam().divisors(update)
+    }
+
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]) {
-        let Self { learning_rate, beta1, beta2, epsilon, weight_decay } = *self;
-        let keep = if moment.decays { (1.0 - moment.learning_rate * weight_decay) as f32 } else { 1.0 };
-        let mut step = Adam { learning_rate, beta1, beta2, epsilon }.step(moment);
+        let keep = if moment.decays { (1.0 - moment.learning_rate * self.weight_decay) as f32 } else { 1.0 };
+        let mut step = self.adam().step(moment);
         step.keep = keep;
         step.run(parameters, gradient, slots);
+    }
+}
+
+impl Adamw {
+    /// The rule without the decay.
+    fn adam(&self) -> Adam {
+        let Self { learning_rate, beta1, beta2, epsilon, .. } = *self;
+        Adam { learning_rate, beta1, beta2, epsilon }
     }
 }

@@ -27,7 +27,7 @@ fn every_optimizer_follows_pytorch() {
         for update in 1..=60u64 {
             let g: [f32; 3] =
                 std::array::from_fn(|k| w[k] * (1.0 + k as f32 / 2.0) + (0.7 * update as f32 + k as f32).sin());
-            let moment = Moment { update, learning_rate: rule.learning_rate(), decays: true };
+            let moment = Moment { decays: true, ..Moment::of(rule, update, rule.learning_rate()) };
             rule.update(moment, &mut w, &g, [&mut a, &mut b]);
             if let Some(point) = trace.iter().find(|point| point.step == update) {
                 for (found, expected) in w.iter().zip(point.parameters) {
@@ -45,7 +45,7 @@ fn every_optimizer_follows_pytorch() {
 fn biases_are_not_decayed_by_adamw() {
     let rule = adamw::Adamw { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.5 };
     let mut w = [1.0f32];
-    let moment = Moment { update: 1, learning_rate: 0.1, decays: false };
+    let moment = Moment::of(&rule, 1, 0.1);
     rule.update(moment, &mut w, &[0.0], [&mut [0.0], &mut [0.0]]);
     assert_eq!(w, [1.0]);
 }

@@ -47,6 +47,12 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// The learning rate of the spec.
     fn learning_rate(&self) -> f64;
 
+    /// Divisors that depend on the number of the update alone, for a [`Moment`]: they are worked out once, not for every
+    /// part of the parameters.
+    fn divisors(&self, _update: u64) -> [f64; 2] {
+        [1.0; 2]
+    }
+
     /// Moves `parameters` along `gradient`; `slots` are the same part of its buffers.
     fn update(&self, moment: Moment, parameters: &mut [f32], gradient: &[f32], slots: [&mut [f32]; MAX_SLOTS]);
 }
@@ -58,8 +64,17 @@ pub struct Moment {
     pub update: u64,
     /// The learning rate now.
     pub learning_rate: f64,
+    /// The rule's [divisors](Optimizer::divisors).
+    pub(super) divisors: [f64; 2],
     /// Whether this part of the parameters is subject to weight decay: weights are, biases are not.
     pub decays: bool,
+}
+
+impl Moment {
+    /// That of an update, from 1, by a rule, of parameters that do not decay.
+    pub fn of(rule: &dyn Optimizer, update: u64, learning_rate: f64) -> Self {
+        Self { update, learning_rate, divisors: rule.divisors(update), decays: false }
+    }
 }
 
 /// What an optimizer's spec can do.
@@ -140,7 +155,7 @@ mod tests {
             let (mut w, mut a, mut b) = ([0.5f32; 6], [0.0f32; 6], [0.0f32; 6]);
             for update in 1..=3000u64 {
                 let gradient = if update == 1 { [1.0, 1e-3, 1e-10, -1.2e-16, 1e-22, 1e-40] } else { [0.0; 6] };
-                let moment = Moment { update, learning_rate: 0.001, decays: true };
+                let moment = Moment { decays: true, ..Moment::of(optimizer.rule(), update, 0.001) };
                 optimizer.rule().update(moment, &mut w, &gradient, [&mut a, &mut b]);
                 let denormal = a.iter().chain(&b).chain(&w).find(|value| value.is_subnormal());
                 assert_eq!(denormal, None, "{} after {update} updates", entry.name);

@@ -56,7 +56,7 @@ mod tests {
         let rule = Momentum { learning_rate: 0.1, momentum: 0.5 };
         let (mut w, mut v) = ([1.0], [0.0]);
         for update in 1..=2 {
-            rule.update(Moment { update, learning_rate: 0.1, decays: true }, &mut w, &[1.0], [&mut v, &mut []]);
+            rule.update(Moment::of(&rule, update, 0.1), &mut w, &[1.0], [&mut v, &mut []]);
         }
         // v: −0.1, then −0.05 − 0.1 = −0.15.
         assert!((w[0] - 0.75f32).abs() < 1e-6 && (v[0] + 0.15f32).abs() < 1e-6);

@@ -50,7 +50,7 @@ mod tests {
     fn steps_against_the_gradient() {
         let mut w = [1.0, -2.0];
         Sgd { learning_rate: 0.5 }.update(
-            Moment { update: 1, learning_rate: 0.5, decays: true },
+            Moment::of(&Sgd { learning_rate: 0.5 }, 1, 0.5),
             &mut w,
             &[2.0, 4.0],
             [&mut [], &mut []],

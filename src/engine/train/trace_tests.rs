@@ -104,7 +104,7 @@ fn train(net: &Net, network: &Network) -> (Vec<f64>, Vec<f32>) {
         let pass = Pass::Train { seed: 0, step };
         let score =
             Step { network, loss: &loss, parameters: &parameters, pass }.differentiate(&mut work, &samples, &indices);
-        let moment = Moment { update: step + 1, learning_rate: optimizer.learning_rate(), decays: false };
+        let moment = Moment::of(optimizer, step + 1, optimizer.learning_rate());
         let mut slots = slots.iter_mut().map(Vec::as_mut_slice);
         let slots = std::array::from_fn(|_| slots.next().unwrap_or_default());
         update.run(&mut work, moment, Place { parameters: &mut parameters, slots });

@@ -287,12 +287,13 @@ impl<'a> Trainer<'a> {
             self.before.copy_from_slice(parameters);
         }
         // Each tile says for itself whether it decays.
-        let moment = Moment { update: step + 1, learning_rate, decays: false };
+        let optimizer = self.settings.optimizer.rule();
+        let moment = Moment::of(optimizer, step + 1, learning_rate);
         let mut slots = slots.iter_mut().map(|slot| &mut **slot);
         let slots = std::array::from_fn(|_| slots.next().unwrap_or_default());
         let update = Update {
             network: self.network,
-            optimizer: self.settings.optimizer.rule(),
+            optimizer,
             clip: self.settings.gradient_clip,
             weight_decay: self.settings.weight_decay as f32,
             keep_gradient: looks_inside,
