@@ -54,9 +54,10 @@ pub(super) struct Product {
     /// What every row of C begins with, or null.
     pub(super) bias: *const f32,
     pub(super) end: Finish,
-    /// Columns of a panel of B, all if there is one, and rows of all panels.
+    /// Columns of a panel of B, all if there is one; rows of all panels, and those that come before B's.
     pub(super) panel: usize,
     pub(super) depth: usize,
+    pub(super) skipped: usize,
     /// Values of B, and those that lie before the ones at hand.
     pub(super) of_b: usize,
     pub(super) before: usize,
@@ -82,7 +83,7 @@ impl Product {
         let column = index * self.panel;
         let n = self.panel.min(self.n - column);
         let b_row = if self.panel < self.n { n } else { self.b_row };
-        let before = column * self.depth + first * b_row;
+        let before = column * self.depth + (self.skipped + first) * b_row;
         let (into, bias) = match first {
             0 if !self.bias.is_null() => (self.into, self.bias.wrapping_add(column)),
             0 => (self.into, self.bias),

@@ -19,6 +19,8 @@ mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::ops::Range;
+
 use ndarray::{ArrayViewMut2, Axis as AxisOf, ShapeBuilder};
 
 use super::aligned::LINE;
@@ -47,6 +49,17 @@ impl<'a> View<'a> {
     pub fn rows(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "a {rows}×{cols} view over {} values", data.len());
         Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// Some of its columns.
+    ///
+    /// # Panics
+    /// If it has not got them.
+    pub fn of_columns(self, some: Range<usize>) -> Self {
+        assert!(some.start <= some.end && some.end <= self.cols, "columns {some:?} of {}", self.cols);
+        // Without a column there is no value to begin with.
+        let first = if some.is_empty() { 0 } else { some.start * self.col_stride };
+        Self { data: self.data.get(first..).unwrap_or_default(), cols: some.len(), ..self }
     }
 
     /// Its rows.
@@ -167,6 +180,9 @@ pub struct Panelled<'a> {
     grid: Grid<'a>,
     /// Columns of a panel.
     width: usize,
+    /// Rows of a panel, and those of them that come before the matrix's.
+    depth: usize,
+    before: usize,
 }
 
 impl<'a> Panelled<'a> {
@@ -176,15 +192,30 @@ impl<'a> Panelled<'a> {
     /// If `data` is too short, or panels have no columns.
     pub fn new(data: &'a [f32], rows: usize, cols: usize, width: usize) -> Self {
         assert!(width > 0 && fits(data.len(), rows, cols, cols), "{rows}×{cols} in panels over {} values", data.len());
-        let width = width.min(cols);
-        Self { width, grid: View { data, rows, cols, row_stride: width, col_stride: 1 }.into() }
+        // A panel alone stays one of that width, and so is worked on as it is among others.
+        let grid = View { data, rows, cols, row_stride: width.min(cols), col_stride: 1 }.into();
+        Self { grid, width, depth: rows, before: 0 }
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Panics
+    /// If it has not got them.
+    pub fn of_rows(self, some: Range<usize>) -> Self {
+        let rows = self.grid.rows;
+        assert!(
+            some.start <= some.end && some.end <= rows.count && self.grid.groups.count == 1,
+            "rows {some:?} of {rows:?}"
+        );
+        let grid = Grid { rows: Axis::new(some.len(), rows.stride), ..self.grid };
+        Self { grid, before: self.before + some.start, ..self }
     }
 }
 
 impl<'a, T: std::convert::Into<Grid<'a>>> From<T> for Panelled<'a> {
     fn from(grid: T) -> Self {
         let grid = grid.into();
-        Self { width: grid.columns.count, grid }
+        Self { width: grid.columns.count, depth: grid.rows.count, before: 0, grid }
     }
 }
 
@@ -259,7 +290,12 @@ pub fn grid_matmul<'b>(
 ///
 /// # Panics
 /// If the sizes do not match.
-pub fn matmul_to<'b>(end: End<'_>, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
+pub fn matmul_to<'a, 'b>(
+    end: End<'_>,
+    c: ViewMut<'_>,
+    a: impl std::convert::Into<Grid<'a>>,
+    b: impl std::convert::Into<Panelled<'b>>,
+) {
     let frame = Frame { end, ..Into::Replace.into() };
     multiply_grid(Path::chosen(), Kind::Broadcast, frame, c, (&a.into(), &b.into()), NOTHING);
 }
@@ -295,9 +331,10 @@ fn multiply_grid(
     kind: Kind,
     Frame { into, bias, end }: Frame<'_>,
     ViewMut(mut c): ViewMut<'_>,
-    (a, Panelled { grid: b, width }): (&Grid<'_>, &Panelled<'_>),
+    (a, panelled): (&Grid<'_>, &Panelled<'_>),
     soon: [&[f32]; MOST_SOON],
 ) {
+    let Panelled { grid: b, width, depth, before } = *panelled;
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
     assert!(a.is_sound() && b.is_sound(), "a grid reaches beyond its data");
@@ -317,6 +354,7 @@ fn multiply_grid(
         Kind::Broadcast => (b.rows.stride, b.columns.stride),
         Kind::Dot => (b.columns.stride, b.rows.stride),
     };
+    assert!(before == 0 || kind == Kind::Broadcast, "some rows of a transpose");
     assert!(b.runs.count == 1 && (b_column == 1 || columns <= 1), "B must lie row by row");
     let b_run = match b.groups.count {
         1 => a.columns.count * b_row,
@@ -343,9 +381,10 @@ fn multiply_grid(
         into,
         bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         end,
-        panel: *width,
-        depth: b.rows.count,
-        of_b: b.groups.count * b.rows.count * if *width < columns { columns } else { b_row },
+        panel: width,
+        depth,
+        skipped: before,
+        of_b: b.groups.count * depth * if width < columns { columns } else { b_row },
         before: 0,
         may_hold_zeros: a.may_hold_zeros,
         ahead: Ahead::of(a, soon),

@@ -28,7 +28,6 @@ pub mod global_avg_pool;
 pub mod identity;
 pub mod leaky_relu;
 pub mod max_pool2d;
-mod packed;
 mod panels;
 mod parameter;
 pub mod relu;

@@ -15,10 +15,10 @@ use std::array;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::MOST_ABREAST;
 use crate::engine::aligned::{Aligned, LINE};
 use crate::engine::batch::{Batch, Stack};
 use crate::engine::gemm::{Axis, Grid, View};
+use crate::engine::layer::MOST_ABREAST;
 use crate::engine::processor::{Task, wide};
 
 /// Most rows that are packed: of more, the copy would drive out what the caches hold.
@@ -130,9 +130,10 @@ impl Task for Pack<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::panels::Panels;
-    use super::super::{LayerSpec, Pass, affine::Affine};
+    use super::super::Affine;
     use super::*;
+    use crate::engine::layer::panels::Panels;
+    use crate::engine::layer::{LayerSpec, Pass};
     use crate::engine::loss::{LossSpec, softmax_cross_entropy::SoftmaxCrossEntropy};
     use crate::engine::network::Network;
     use crate::engine::optimizer::sgd::Sgd;

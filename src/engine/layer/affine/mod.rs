@@ -4,6 +4,8 @@
 //!
 //! Backward: `dx = dy·Wᵀ`, `dW = xᵀ·dy`, `db = Σₙ dy`.
 
+mod packed;
+
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -11,12 +13,11 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::packed;
 use super::panels::{Panel, Panels, over_panels};
 use super::{
     Backward, Context, Layer, LayerError, LayerKind, MOST_ABREAST, Memory, Parameter, Reference, Role, Storage,
 };
-use crate::engine::aligned::Aligned;
+use crate::engine::aligned::{Aligned, LINE};
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
@@ -24,7 +25,7 @@ use crate::engine::gemm::{
     Axis, End, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul, matmul_to, transpose,
 };
 use crate::engine::init::{self, Init};
-use crate::engine::processor::add_rows;
+use crate::engine::processor::{add_rows, wide};
 use crate::engine::segment::tiles_of_rows;
 use crate::engine::shape::Shape;
 use crate::engine::team;
@@ -129,6 +130,14 @@ impl AffineLayer {
         self.inputs * self.units
     }
 
+    /// Whether a step works `x·W` out as a sum of two halves, over the first inputs and over the others.
+    ///
+    /// If a large `W` has but a few panels, threads that shared the rows of `x` would each read all of it, though the other
+    /// one has just written half. In halves, each reads the rows that it updates, and no more goes to and fro than sums.
+    fn goes_in_halves(&self) -> bool {
+        self.panels.count() <= MOST_ABREAST && self.weights() >= WORTH_HALVING
+    }
+
     /// Writes a panel of `Wᵀ`.
     fn turn(&self, parameters: &[f32], to: &Panel, turned: &mut [f32]) {
         for from in self.panels.iter() {
@@ -185,7 +194,8 @@ impl Layer for AffineLayer {
     }
 
     fn memory(&self) -> Memory {
-        Memory { prepared: self.weights(), can_do_without: true, ..Memory::default() }
+        let kept = if self.goes_in_halves() { self.units } else { 0 };
+        Memory { prepared: self.weights(), can_do_without: true, kept, ..Memory::default() }
     }
 
     fn likes_many_rows(&self) -> bool {
@@ -205,6 +215,43 @@ impl Layer for AffineLayer {
         over_panels(at.pieces, self.panels, (x, self.inputs), y, &|_, x, some, y| {
             let w = self.panels.view(w, &some); // [I, part of O]
             biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[some.columns], end);
+        });
+    }
+
+    /// In [halves](AffineLayer::goes_in_halves) where it pays: the second one's sums are what is kept.
+    fn forward_keeping(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32], kept: &mut [f32]) {
+        if !self.goes_in_halves() {
+            return self.forward(at, scratch, x, y);
+        }
+        let (w, b) = at.parameters.split_at(self.weights());
+        let middle = self.inputs / 2 / LINE * LINE;
+        let half = |pieces: usize, inputs: Range<usize>, bias: Option<&[f32]>, y: &mut [f32]| {
+            over_panels(pieces, self.panels, (x, self.inputs), y, &|_, x, some, y| {
+                let w = self.panels.view(w, &some).of_rows(inputs.clone()); // [half of I, part of O]
+                let x = Grid { may_hold_zeros: true, ..x.of_columns(inputs.clone()).into() };
+                match bias {
+                    Some(b) => biased_matmul(y, x, w, &b[some.columns], End::Plain),
+                    None => matmul_to(End::Plain, y, x, w),
+                }
+            });
+        };
+        let (lower, upper) = (0..middle, middle..self.inputs);
+        match at.pieces {
+            0 | 1 => {
+                half(1, lower, Some(b), y);
+                half(1, upper, None, kept);
+            }
+            pieces => {
+                team::join(|| half(pieces / 2, lower, Some(b), y), || half(pieces.div_ceil(2), upper, None, kept));
+            }
+        }
+        let rectify = self.relus.above;
+        wide(|| {
+            for (y, &more) in y.iter_mut().zip(&*kept) {
+                let sum = *y + more;
+                // Not a number stays so.
+                *y = if rectify && sum <= 0.0 { 0.0 } else { sum };
+            }
         });
     }
 
@@ -309,6 +356,8 @@ impl Layer for AffineLayer {
     }
 }
 
+/// Weights that are worth two halves.
+const WORTH_HALVING: usize = 1 << 17;
 /// Weights whose transposing is worth the way to another thread.
 const WORTH_A_TASK: usize = 1 << 14;
 /// Rows for which the weights are transposed, where they are not prepared.
@@ -332,96 +381,4 @@ fn at_least(memory: &mut Aligned, len: usize) -> &mut [f32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::identity::Identity;
-    use super::super::relu::Relu;
-    use super::super::{LayerSpec, Pass};
-    use super::*;
-    use crate::engine::gradient_check::{
-        assert_forward_agrees, assert_gradients_agree, assert_same_gradients, assert_some_gradients_agree,
-    };
-    use crate::engine::network::Network;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_book_example() {
-        // §5.6.2: X·W + B with two samples; the gradient of b is the column sum of dy.
-        let layer = AffineLayer::new(3, 2, Storage::Plain, None);
-        let parameters = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5];
-        let x = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0];
-        let mut y = [0.0; 4];
-        let at =
-            Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
-        layer.forward(&at, &mut [], &x, &mut y);
-        assert_eq!(y, [11.5, 13.5, 8.5, 9.5]);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
-        #[test]
-        fn agrees_with_finite_differences(inputs in 1usize..20, units in 1usize..20, n in 1usize..9, seed: u64) {
-            let network = [LayerSpec::Affine(Affine::of(units))];
-            assert_forward_agrees(&network, &Shape::new(&[inputs]), n, seed);
-            assert_gradients_agree(&network, &Shape::new(&[inputs]), n, seed);
-        }
-    }
-
-    /// Weights in several panels, both ways, with and without `Wᵀ` prepared.
-    #[test]
-    fn wide_layers_agree_with_finite_differences() {
-        for (inputs, units, n) in [(2, 130, 2), (130, 3, 20), (129, 200, 17)] {
-            let network = [LayerSpec::Affine(Affine::of(inputs)), LayerSpec::Affine(Affine::of(units))];
-            assert_forward_agrees(&network, &Shape::new(&[2]), n, 1);
-            assert_gradients_agree(&network, &Shape::new(&[2]), n, 1);
-        }
-    }
-
-    /// A layer so large that its panels are worked on side by side, three and two of them.
-    #[test]
-    fn layers_whose_panels_are_abreast_agree_with_finite_differences() {
-        for (inputs, units) in [(600, 130), (1000, 66)] {
-            let network = [LayerSpec::Affine(Affine::of(units))];
-            let layer = AffineLayer::new(inputs, units, Storage::Plain, None);
-            assert_eq!(layer.tiles_abreast(), units.div_ceil(64));
-            assert_some_gradients_agree(&network, &Shape::new(&[inputs]), 3, 1, 100);
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
-        /// ReLUs between affine layers are worked out with them, those before other layers are not.
-        #[test]
-        fn relus_that_are_taken_in_change_nothing(
-            inputs in 1usize..20, units in (1usize..150, 1usize..20), n in 1usize..20, seed: u64,
-        ) {
-            let [relu, identity] = [LayerSpec::Relu(Relu {}), LayerSpec::Identity(Identity {})];
-            let [first, second, third] = [units.0, units.1, 3].map(|units| LayerSpec::Affine(Affine::of(units)));
-            let together = [first, relu.clone(), second, relu.clone(), third];
-            let identity = [identity];
-            let apart = [&together[..2], &identity, &together[2..4], &identity, &together[4..]].concat();
-            let shape = Shape::new(&[inputs]);
-            assert_eq!(Network::build(&shape, &together).expect("a network").depth(), 3);
-            assert_same_gradients([&together, &apart], &shape, n, seed);
-            assert_forward_agrees(&together, &shape, n, seed);
-        }
-    }
-
-    #[test]
-    fn weights_beyond_counting_are_an_error() {
-        let error = Affine::of(1 << 20).build(&Form::planar(Shape::new(&[1 << 40]))).expect_err("2^60 weights");
-        assert_eq!(error.field, Some("units"));
-    }
-
-    #[test]
-    fn tiles_cover_every_parameter_once() {
-        for (inputs, units) in [(784, 50), (1, 1), (3, 100_000), (7, 8193)] {
-            let layer = AffineLayer::new(inputs, units, Storage::Plain, None);
-            let mut next = 0;
-            for tile in layer.gradient_tiles() {
-                assert_eq!(tile.start, next);
-                next = tile.end;
-            }
-            assert_eq!(next, inputs * units + units);
-        }
-    }
-}
+mod tests;
