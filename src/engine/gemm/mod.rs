@@ -337,7 +337,9 @@ fn multiply_grid(
     let Panelled { grid: b, width, depth, before } = *panelled;
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
-    assert!(a.is_sound() && b.is_sound(), "a grid reaches beyond its data");
+    // With the rows that come before B's.
+    let whole = Grid { rows: Axis::new(depth, b.rows.stride), ..b };
+    assert!(a.is_sound() && whole.is_sound(), "a grid reaches beyond its data");
     assert_eq!(c.dim(), (rows, columns), "the sizes of the product");
     let begins_with = |bias: &[f32]| bias.len() == columns && kind == Kind::Broadcast && into == Into::Replace;
     assert!(bias.is_none_or(begins_with), "a bias for every column, in the place of what was there");

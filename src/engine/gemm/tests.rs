@@ -312,6 +312,44 @@ fn a_grid_beyond_its_data_is_refused() {
     grid_matmul(Into::Replace, &mut [0.0; 4], a, View::rows(&[1.0], 1, 1, 1), NOTHING);
 }
 
+#[test]
+#[should_panic(expected = "beyond its data")]
+fn some_rows_of_a_grid_beyond_its_data_are_refused() {
+    let rows = Axis::new(4, 2);
+    let b =
+        Grid { data: &[0.0; 4], groups: Axis::ONE, rows, runs: Axis::ONE, columns: Axis::ONE, may_hold_zeros: false };
+    let b = Panelled::from(b).of_rows(3..4);
+    matmul_to(End::Plain, ViewMut::rows(&mut [0.0], 1, 1, 1), View::rows(&[1.0], 1, 1, 1), b);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Some columns of A times as many rows of a B in panels are the product of copies of them.
+    #[test]
+    fn parts_of_the_depth_are_products_of_their_own(
+        (m, n, width) in (1usize..20, 1usize..140, 1usize..70), (k, first, last) in (1usize..1500, 0usize..1500, 0usize..1500),
+    ) {
+        let (first, last) = (first.min(last) % (k + 1), first.max(last) % (k + 1));
+        let part = first.min(last)..first.max(last);
+        let value = |i: usize| (i as f32 * 0.37).sin();
+        let a: Vec<f32> = (0..m * k).map(value).collect();
+        let b: Vec<f32> = (0..k * n).map(|i| value(i + 1)).collect();
+        let mut of_part = Vec::new();
+        for column in (0..n).step_by(width) {
+            let w = width.min(n - column);
+            of_part.extend_from_slice(&b[column * k + part.start * w..column * k + part.end * w]);
+        }
+        let copy: Vec<f32> = a.chunks_exact(k).flat_map(|row| row[part.clone()].to_vec()).collect();
+        let (mut found, mut wanted) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+        let a = View::rows(&a, m, k, k).of_columns(part.clone());
+        let b = Panelled::new(&b, k, n, width).of_rows(part.clone());
+        matmul_to(End::Plain, ViewMut::rows(&mut found, m, n, n), a, b);
+        let (a, b) = (View::rows(&copy, m, part.len(), part.len()), Panelled::new(&of_part, part.len(), n, width));
+        matmul_to(End::Plain, ViewMut::rows(&mut wanted, m, n, n), a, b);
+        prop_assert!(found == wanted, "{part:?} of {k}");
+    }
+}
+
 /// Of a convolution pooled at once: one window of the pool, over an image of 4×4.
 #[test]
 fn a_pooled_convolution_takes_the_first_largest_and_passes_on_what_is_not_a_number() {
