@@ -15,6 +15,7 @@ use std::array;
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::at_least;
 use crate::engine::aligned::{Aligned, LINE};
 use crate::engine::batch::{Batch, Stack};
 use crate::engine::gemm::{Axis, Grid, View};
@@ -90,10 +91,7 @@ impl Packed {
             return;
         }
         let stride = stride_of(columns);
-        if self.values.len() < batch.rows * stride {
-            self.values = Aligned::zeros(batch.rows * stride);
-        }
-        let mut to = &mut self.values[..];
+        let mut to = at_least(&mut self.values, batch.rows * stride);
         for (_, dy) in batch.pieces() {
             let (of_piece, rest) = to.split_at_mut(dy.len() / units * stride);
             wide(Pack { dy, units, columns, to: of_piece, stride });
