@@ -136,17 +136,23 @@ fn pooled_convolution(c: &mut Criterion) {
     }
     let mut group = c.benchmark_group("pooled conv2d");
     let flops = 2 * (24 * 24) * 25 * sizes.filters;
-    let name = |what: &str| format!("P3 1→30 of 28×28 {what}");
-    let x: Vec<f32> = (0..28 * 28).map(|pixel| (pixel * 7919 % 255) as f32 / 255.0).collect();
     let w: Vec<f32> = (0..25 * sizes.lanes()).map(|i| (i * 7919 % 201) as f32 / 100.0 - 1.0).collect();
     let (w, bias) = (Aligned::from(w), vec![0.5; sizes.lanes()]);
     let (mut y, mut bits) = (vec![0.0; sizes.pixels() * sizes.filters], vec![0; sizes.words()]);
-    measure(&mut group, name("forward"), flops, || sizes.forward(&x, (&w, &bias), &mut y, None));
-    measure(&mut group, name("forward, to go back"), flops, || {
-        sizes.forward(&x, (&w, &bias), &mut y, Some(&mut bits));
-    });
-    let (mut tables, mut dw, mut db) = (vec![0.0; sizes.tables()], vec![0.0; 25 * sizes.filters], vec![0.0; 30]);
-    measure(&mut group, name("dW"), flops, || sizes.gradient(&x, (&y, &bits), &mut tables, (&mut dw, &mut db)));
+    let (mut squares, mut dw, mut db) = (vec![0.0; sizes.squares()], vec![0.0; 25 * sizes.filters], vec![0.0; 30]);
+    // Every value, and a stroke that crosses the middle of the image: one value of six.
+    let stroke = |row: usize, column: usize| (4..24).contains(&row) && row.abs_diff(column) < 4;
+    for (image, stroke) in [("full", (|_, _| true) as fn(usize, usize) -> bool), ("a stroke", stroke)] {
+        let name = |what: &str| format!("P3 1→30 of 28×28, {image}, {what}");
+        let value =
+            |pixel: usize| if stroke(pixel / 28, pixel % 28) { (pixel * 7919 % 255) as f32 / 255.0 } else { 0.0 };
+        let x: Vec<f32> = (0..28 * 28).map(value).collect();
+        measure(&mut group, name("forward"), flops, || sizes.forward(&x, (&w, &bias), &mut y, None));
+        measure(&mut group, name("forward, to go back"), flops, || {
+            sizes.forward(&x, (&w, &bias), &mut y, Some(&mut bits));
+        });
+        measure(&mut group, name("dW"), flops, || sizes.gradient(&x, (&y, &bits), &mut squares, (&mut dw, &mut db)));
+    }
     group.finish();
 }
 

@@ -350,40 +350,6 @@ proptest! {
     }
 }
 
-/// Of a convolution pooled at once: one window of the pool, over an image of 4×4.
-#[test]
-fn a_pooled_convolution_takes_the_first_largest_and_passes_on_what_is_not_a_number() {
-    if !Pooled::is_possible(3) {
-        return;
-    }
-    let sizes = Pooled { kernel: 3, filters: 17, output: [1, 1], pitch: 4, rectified: true };
-    let (w, bias) = (vec![1.0; 9 * sizes.lanes()], vec![0.5; sizes.lanes()]);
-    let run = |x: &[f32; 16]| {
-        let (mut y, mut bits) = (vec![0.0; 17], vec![0; sizes.words()]);
-        sizes.forward(x, (&w, &bias), &mut y, Some(&mut bits));
-        (y, bits)
-    };
-    let (y, bits) = run(&[1.0; 16]);
-    assert_eq!(y, [9.5; 17]);
-    let is = |bits: &[u16], expected: [bool; 3]| {
-        let words = bits.chunks_exact(2).map(|row| (row[0] == u16::MAX, row[1] & 1 == 1)).collect::<Vec<_>>();
-        assert_eq!(words, expected.map(|bit| (bit, bit)));
-    };
-    is(&bits, [false, false, true]);
-    for (corner, [right, below]) in [(0, [false, false]), (3, [true, false]), (12, [false, true]), (15, [true, true])] {
-        let mut x = [1.0; 16];
-        x[corner] = 2.0;
-        let (y, bits) = run(&x);
-        assert_eq!(y, [10.5; 17]);
-        is(&bits, [right, below, true]);
-        x[corner] = f32::NAN;
-        assert!(run(&x).0.iter().all(|y| y.is_nan()), "at {corner}");
-    }
-    let (y, bits) = run(&[-1.0; 16]);
-    assert_eq!(y, [0.0; 17]);
-    is(&bits, [false, false, false]);
-}
-
 #[test]
 fn what_is_not_a_number_stays_when_rectified() {
     for path in Path::available() {

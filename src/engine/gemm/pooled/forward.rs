@@ -2,14 +2,15 @@
 
 use std::arch::x86_64::*;
 
+use super::taps::Filled;
 use super::{LANES, Pooled};
 
-/// Most windows of the pool at a time: with two vectors each, their sums fill 24 of 32 registers.
-const ABREAST: usize = 3;
+/// Most windows of the pool at a time. Three would need fewer loads, but fewer steps could be left out: see `taps`.
+const ABREAST: usize = 2;
 
 /// # Safety
 /// The sizes must be right.
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
 pub(super) unsafe fn forward<const K: usize>(
     pooled: &Pooled,
     x: &[f32],
@@ -19,7 +20,11 @@ pub(super) unsafe fn forward<const K: usize>(
 ) {
     let (width, groups) = (pooled.output[1], pooled.groups());
     let bits = bits.map(<[u16]>::as_mut_ptr);
+    let offsets = Offsets::<K>::new(pooled);
+    // SAFETY: as the caller vouches.
+    let filled = unsafe { Filled::of(pooled, x.as_ptr()) };
     for i in 0..pooled.output[0] {
+        let taps = filled.taps::<K, ABREAST>(i);
         for group in (0..groups).step_by(2) {
             let mut j = 0;
             while j < width {
@@ -32,17 +37,17 @@ pub(super) unsafe fn forward<const K: usize>(
                     y: y[(i * width + j) * pooled.filters + group * LANES..].as_mut_ptr(),
                     bits: bits.map(|bits| bits.wrapping_add((i * width + j) * 3 * groups + group)),
                     group,
+                    taps: taps.at(j),
+                    offsets: &offsets,
                 };
                 // SAFETY: the windows lie within the image, their places within the result and the bits; there is a
                 // second group where one is taken.
                 unsafe {
                     match (windows, groups - group) {
-                        (3, 1) => tile.run::<K, 3, 1>(),
-                        (3, _) => tile.run::<K, 3, 2>(),
-                        (2, 1) => tile.run::<K, 2, 1>(),
-                        (2, _) => tile.run::<K, 2, 2>(),
-                        (_, 1) => tile.run::<K, 1, 1>(),
-                        _ => tile.run::<K, 1, 2>(),
+                        (2, 1) => tile.run::<2, 1>(),
+                        (2, _) => tile.run::<2, 2>(),
+                        (_, 1) => tile.run::<1, 1>(),
+                        _ => tile.run::<1, 2>(),
                     }
                 }
                 j += windows;
@@ -51,8 +56,32 @@ pub(super) unsafe fn forward<const K: usize>(
     }
 }
 
+/// Where the values of a tap begin, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfTap {
+    x: usize,
+    w: usize,
+}
+
+/// That of each tap, by its bit: to look it up costs less than to work it out.
+struct Offsets<const K: usize>([OfTap; u64::BITS as usize]);
+
+impl<const K: usize> Offsets<K> {
+    #[inline]
+    fn new(pooled: &Pooled) -> Self {
+        let mut offsets = [OfTap::default(); u64::BITS as usize];
+        for (u, offsets) in offsets.chunks_exact_mut(u8::BITS as usize).take(K).enumerate() {
+            for (column, of_tap) in offsets.iter_mut().take(K).enumerate() {
+                let [x, w] = [u * pooled.pitch + column, (u * K + column) * pooled.lanes()];
+                *of_tap = OfTap { x: x * size_of::<f32>(), w: w * size_of::<f32>() };
+            }
+        }
+        Self(offsets)
+    }
+}
+
 /// Where some windows of the pool lie, for some groups of filters.
-struct Tile<'a> {
+struct Tile<'a, const K: usize> {
     pooled: &'a Pooled,
     x: *const f32,
     w: *const f32,
@@ -61,56 +90,58 @@ struct Tile<'a> {
     /// If they are wanted.
     bits: Option<*mut u16>,
     group: usize,
+    /// The steps that add anything.
+    taps: u64,
+    offsets: &'a Offsets<K>,
 }
 
-impl Tile<'_> {
+impl<const K: usize> Tile<'_, K> {
     /// # Safety
     /// `P` windows and `V` groups must be there.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-    unsafe fn run<const K: usize, const P: usize, const V: usize>(&self) {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn run<const P: usize, const V: usize>(&self) {
         // SAFETY: as the caller vouches.
-        let sums = unsafe { self.sums::<K, P, V>() };
-        match self.bits {
-            // SAFETY: as the caller vouches.
-            None => unsafe { self.write::<P, V>(&sums) },
-            Some(bits) => {
-                // SAFETY: as the caller vouches.
-                unsafe { self.write::<P, V>(&sums) };
-                let groups = self.pooled.groups();
-                for (window, sums) in sums.iter().enumerate() {
-                    for v in 0..V {
-                        let words = which(self.floor(), sums.map(|sums| sums[v]));
-                        for (row, word) in words.into_iter().enumerate() {
-                            // SAFETY: as the caller vouches.
-                            unsafe { bits.add((window * 3 + row) * groups + v).write(word) };
-                        }
-                    }
+        unsafe {
+            let biases: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(self.bias.add(v * LANES)));
+            if self.taps == 0 {
+                // All places are the same, and so are the windows.
+                for (v, &bias) in biases.iter().enumerate() {
+                    let outcome = self.outcome([bias; 4]);
+                    (0..P).for_each(|window| self.write((window, v), outcome));
                 }
+                return;
+            }
+            for (window, sums) in self.sums::<P, V>(biases).iter().enumerate() {
+                (0..V).for_each(|v| self.write((window, v), self.outcome(sums.map(|sums| sums[v]))));
             }
         }
     }
 
-    /// What no result is below.
+    /// The largest of the four places of a window, and which one it is.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-    fn floor(&self) -> __m512 {
-        _mm512_set1_ps(if self.pooled.rectified { 0.0 } else { f32::NEG_INFINITY })
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    fn outcome(&self, places: [__m512; 4]) -> (__m512, [__mmask16; 3]) {
+        let floor = _mm512_set1_ps(if self.pooled.rectified { 0.0 } else { f32::NEG_INFINITY });
+        (largest(floor, places), which(floor, places))
     }
 
-    /// Writes the largest of the four places of each window.
+    /// Writes what came of a window and a group of filters.
     ///
     /// # Safety
-    /// As [`run`](Self::run).
+    /// They must be there.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-    unsafe fn write<const P: usize, const V: usize>(&self, sums: &[[[__m512; V]; 4]; P]) {
-        for v in 0..V {
-            let lanes = self.pooled.lanes_of(self.group + v);
-            for (window, sums) in sums.iter().enumerate() {
-                let y = self.y.wrapping_add(window * self.pooled.filters + v * LANES);
-                // SAFETY: as the caller vouches; only the lanes that are filters are written.
-                unsafe { _mm512_mask_storeu_ps(y, lanes, largest(self.floor(), sums.map(|sums| sums[v]))) };
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn write(&self, (window, v): (usize, usize), (largest, words): (__m512, [__mmask16; 3])) {
+        let (filters, groups) = (self.pooled.filters, self.pooled.groups());
+        // SAFETY: as the caller vouches; only the lanes are written that are filters.
+        unsafe {
+            let y = self.y.add(window * filters + v * LANES);
+            _mm512_mask_storeu_ps(y, self.pooled.lanes_of(self.group + v), largest);
+            if let Some(bits) = self.bits {
+                for (row, word) in words.into_iter().enumerate() {
+                    bits.add((window * 3 + row) * groups + v).write(word);
+                }
             }
         }
     }
@@ -120,47 +151,35 @@ impl Tile<'_> {
     /// # Safety
     /// As [`run`](Self::run).
     #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-    #[expect(clippy::pointers_in_nomem_asm_block, reason = "the block is empty: it reads and writes nothing")]
-    unsafe fn sums<const K: usize, const P: usize, const V: usize>(&self) -> [[[__m512; V]; 4]; P] {
-        let (pitch, lanes) = (self.pooled.pitch, self.pooled.lanes());
-        let mut weights = [_mm512_setzero_ps(); V];
-        // SAFETY: the windows' rows and the vectors of the filters are there, as the caller vouches.
-        unsafe {
-            for (v, bias) in weights.iter_mut().enumerate() {
-                *bias = _mm512_loadu_ps(self.bias.add(v * LANES));
-            }
-            let mut sums = [[weights; 4]; P];
-            for u in 0..K {
-                let mut rows = [self.x.add(u * pitch), self.x.add((u + 1) * pitch)];
-                for column in 0..K {
-                    for row in &mut rows {
-                        // Hidden, or the compiler keeps each value of the image for its next place, for which the
-                        // registers do not suffice.
-                        std::arch::asm!("/* {} */", inout(reg) * row, options(nomem, nostack, preserves_flags));
-                    }
-                    let w = self.w.add((u * K + column) * lanes);
-                    for (v, weights) in weights.iter_mut().enumerate() {
-                        *weights = _mm512_loadu_ps(w.add(v * LANES));
-                    }
-                    for (window, sums) in sums.iter_mut().enumerate() {
-                        for (place, sums) in sums.iter_mut().enumerate() {
-                            let x = _mm512_set1_ps(*rows[place / 2].add(2 * window + place % 2 + column));
-                            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                                *sum = _mm512_fmadd_ps(x, weights, *sum);
-                            }
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn sums<const P: usize, const V: usize>(&self, biases: [__m512; V]) -> [[[__m512; V]; 4]; P] {
+        let mut sums = [[biases; 4]; P];
+        let mut taps = self.taps;
+        while taps != 0 {
+            let of_tap = self.offsets.0[taps.trailing_zeros() as usize];
+            taps &= taps - 1;
+            // SAFETY: the windows' rows and the vectors of the filters are there, as the caller vouches.
+            unsafe {
+                let (row, w) = (self.x.byte_add(of_tap.x), self.w.byte_add(of_tap.w));
+                let rows = [row, row.add(self.pooled.pitch)];
+                let weights: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(w.add(v * LANES)));
+                for (window, sums) in sums.iter_mut().enumerate() {
+                    for (place, sums) in sums.iter_mut().enumerate() {
+                        let x = _mm512_set1_ps(*rows[place / 2].add(2 * window + place % 2));
+                        for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                            *sum = _mm512_fmadd_ps(x, weights, *sum);
                         }
                     }
                 }
             }
-            sums
         }
+        sums
     }
 }
 
 /// The largest of four values in each lane, or the floor; what is not a number is passed on.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
 fn largest(floor: __m512, [p, q, r, s]: [__m512; 4]) -> __m512 {
     let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(p, q) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(r, s);
     let largest = _mm512_max_ps(_mm512_max_ps(_mm512_max_ps(p, q), _mm512_max_ps(r, s)), floor);
@@ -170,7 +189,7 @@ fn largest(floor: __m512, [p, q, r, s]: [__m512; 4]) -> __m512 {
 /// Which of four values is the largest one in each lane, the first if several are: whether it is on the right, whether
 /// it is below, and whether it is above the floor.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
 fn which(floor: __m512, [p, q, r, s]: [__m512; 4]) -> [__mmask16; 3] {
     let greater = |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b);
     let (upper, lower) = (_mm512_max_ps(p, q), _mm512_max_ps(r, s));

@@ -1,100 +1,221 @@
 //! The way back: every lane looks the value up that its largest result came from.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
-use super::{HALF, LANES, Pooled};
+use super::taps::{Filled, Windows};
+use super::{LANES, PLACES, Pooled};
+
+/// Windows of the pool that are gone through for one row of taps after the other: what is needed of them stays near.
+const CHUNK: usize = 64;
+/// Values of half a vector, of which `PLACES` begin a square each.
+const HALF: usize = LANES / 2;
 
 /// # Safety
 /// The sizes must be right.
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
 pub(super) unsafe fn gradient<const K: usize>(
     pooled: &Pooled,
     x: &[f32],
     (dy, bits): (&[f32], &[u16]),
-    tables: &mut [f32],
+    squares: &mut [f32],
     (dw, db): (&mut [f32], &mut [f32]),
 ) {
-    // SAFETY: as the caller vouches.
-    unsafe { fill::<K>(pooled, x, tables) };
-    for group in 0..pooled.groups() {
-        // SAFETY: as the caller vouches: of each row, only the lanes that are filters are touched.
-        unsafe { gradient_of::<K>(pooled, group, (dy, bits), tables, (dw, db)) };
-    }
-}
-
-/// Fills the tables: of each row with the next one, for each column of the result.
-///
-/// # Safety
-/// As [`gradient`].
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-unsafe fn fill<const K: usize>(pooled: &Pooled, x: &[f32], tables: &mut [f32]) {
-    let columns: __mmask8 = (1 << (K + 1)) - 1;
-    let width = pooled.output[1];
-    for (row, tables) in tables.chunks_exact_mut(width * 2 * HALF).enumerate() {
-        let upper = x[row * pooled.pitch..].as_ptr();
-        for (j, table) in tables.chunks_exact_mut(2 * HALF).enumerate() {
-            // SAFETY: the rows and these columns lie within the image; a masked load touches no others.
-            unsafe {
-                let [upper, lower] = [0, pooled.pitch].map(|row| upper.add(row + 2 * j));
-                _mm256_storeu_ps(table.as_mut_ptr(), _mm256_maskz_loadu_ps(columns, upper));
-                _mm256_storeu_ps(table.as_mut_ptr().add(HALF), _mm256_maskz_loadu_ps(columns, lower));
-            }
-        }
-    }
-}
-
-/// Adds the gradients of a group of filters.
-///
-/// # Safety
-/// As [`gradient`].
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-unsafe fn gradient_of<const K: usize>(
-    pooled: &Pooled,
-    group: usize,
-    (dy, bits): (&[f32], &[u16]),
-    tables: &[f32],
-    (dw, db): (&mut [f32], &mut [f32]),
-) {
-    let (lanes, filters, groups) = (pooled.lanes_of(group), pooled.filters, pooled.groups());
-    let (height, width) = (pooled.output[0], pooled.output[1]);
-    let dw = dw[group * LANES..].as_mut_ptr();
-    let mut sums = [[_mm512_setzero_ps(); K]; K];
-    // SAFETY: the rows of `dw`, `dy`, the bits and the tables are there, as the caller vouches; masked loads and stores
-    // touch the lanes alone that are filters.
+    // SAFETY: as the caller vouches: of each row, only the lanes that are filters are touched.
     unsafe {
-        for (u, sums) in sums.iter_mut().enumerate() {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm512_maskz_loadu_ps(lanes, dw.add((u * K + v) * filters));
+        fill(pooled, x.as_ptr(), squares.as_mut_ptr());
+        let which = Filled::of(pooled, x.as_ptr()).windows::<K>();
+        for group in (0..pooled.groups()).step_by(2) {
+            let of = Groups { pooled, group, dy: dy.as_ptr(), bits: bits.as_ptr(), squares: squares.as_ptr() };
+            let (dw, db) = (dw[group * LANES..].as_mut_ptr(), db[group * LANES..].as_mut_ptr());
+            match pooled.groups() - group {
+                1 => of.add::<K, 1>(&which, dw, db),
+                _ => of.add::<K, 2>(&which, dw, db),
             }
         }
-        let mut bias = _mm512_maskz_loadu_ps(lanes, db[group * LANES..].as_ptr());
-        for i in 0..height {
-            for j in 0..width {
-                let pixel = i * width + j;
-                let bits = bits.as_ptr().add(pixel * 3 * groups + group);
-                let [right, below, lives] = [0, 1, 2].map(|which| *bits.add(which * groups));
-                let dy = _mm512_maskz_loadu_ps(lives & lanes, dy.as_ptr().add(pixel * filters + group * LANES));
-                bias = _mm512_add_ps(bias, dy);
-                let place = _mm512_maskz_set1_epi32(right, 1);
-                let place = _mm512_mask_or_epi32(place, below, place, _mm512_set1_epi32(HALF as i32));
-                let mut places = [place; K];
-                for (v, place) in places.iter_mut().enumerate() {
-                    *place = _mm512_add_epi32(*place, _mm512_set1_epi32(v as i32));
-                }
-                let table = tables.as_ptr().add((2 * i * width + j) * 2 * HALF);
+    }
+}
+
+/// Fills in the square of each value of the image: it, the one on its right, and the two below them.
+///
+/// # Safety
+/// As [`gradient`].
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+unsafe fn fill(pooled: &Pooled, x: *const f32, squares: *mut f32) {
+    let places = _mm512_setr_epi32(0, 1, 16, 17, 1, 2, 17, 18, 2, 3, 18, 19, 3, 4, 19, 20);
+    let (pitch, squares_pitch) = (pooled.pitch, pooled.pitch_of_squares());
+    for from in (0..squares_pitch).step_by(LANES) {
+        let column = from / PLACES;
+        let lanes = u8::MAX >> (HALF - (pitch - column).min(HALF));
+        for row in 0..pooled.rows_of_squares() {
+            // SAFETY: the rows and these columns lie within the image, and their squares within theirs; a masked load
+            // touches no others.
+            unsafe {
+                let upper = x.add(row * pitch + column);
+                let [upper, lower] =
+                    [upper, upper.add(pitch)].map(|row| _mm512_castps256_ps512(_mm256_maskz_loadu_ps(lanes, row)));
+                let of_columns = _mm512_permutex2var_ps(upper, places, lower);
+                _mm512_storeu_ps(squares.add(row * squares_pitch + from), of_columns);
+            }
+        }
+    }
+}
+
+/// What is needed of a window of the pool, for `V` groups of filters.
+#[derive(Clone, Copy)]
+struct Window<const V: usize> {
+    /// The gradients of the filters that live.
+    dy: [__m512; V],
+    /// Where in a square each filter's largest result came from.
+    place: [__m512i; V],
+}
+
+/// Windows one after the other, row by row.
+struct Chunk<const V: usize> {
+    /// Row and column of the first one in the result.
+    first: [usize; 2],
+    count: usize,
+    windows: [MaybeUninit<Window<V>>; CHUNK],
+    /// Where the squares of each one begin.
+    squares: [usize; CHUNK],
+}
+
+/// One or two groups of filters, and what they need.
+struct Groups<'a> {
+    pooled: &'a Pooled,
+    group: usize,
+    dy: *const f32,
+    bits: *const u16,
+    squares: *const f32,
+}
+
+impl Groups<'_> {
+    /// Adds their gradients.
+    ///
+    /// # Safety
+    /// As [`gradient`]; there must be `V` groups.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn add<const K: usize, const V: usize>(&self, which: &Windows, dw: *mut f32, db: *mut f32) {
+        let (pixels, width, filters) = (self.pooled.pixels(), self.pooled.output[1], self.pooled.filters);
+        let windows = [const { MaybeUninit::uninit() }; CHUNK];
+        let mut chunk = Chunk::<V> { first: [0; 2], count: 0, windows, squares: [0; CHUNK] };
+        let mut sums = [[[_mm512_setzero_ps(); V]; K]; K];
+        // SAFETY: as the caller vouches.
+        unsafe {
+            for (tap, sums) in sums.as_flattened_mut().iter_mut().enumerate() {
+                *sums = self.load(dw.add(tap * filters));
+            }
+        }
+        for first in (0..pixels).step_by(CHUNK) {
+            chunk.first = [first / width, first % width];
+            chunk.count = (pixels - first).min(CHUNK);
+            // SAFETY: as the caller vouches.
+            unsafe {
+                self.fill_in(first, &mut chunk, db);
+                let windows: [u64; K] = std::array::from_fn(|u| which.of_taps(chunk.first, chunk.count, width, u));
                 for (u, sums) in sums.iter_mut().enumerate() {
-                    let table = _mm512_loadu_ps(table.add(u * width * 2 * HALF));
-                    for (sum, &place) in sums.iter_mut().zip(&places) {
-                        *sum = _mm512_fmadd_ps(_mm512_permutexvar_ps(place, table), dy, *sum);
+                    self.add_row(&chunk, windows[u], u, sums);
+                }
+            }
+        }
+        // SAFETY: as the caller vouches.
+        unsafe {
+            for (tap, &sums) in sums.as_flattened().iter().enumerate() {
+                self.store(dw.add(tap * filters), sums);
+            }
+        }
+    }
+
+    /// Fills in the windows of a chunk that begins with the `first` one of all, and adds their gradients to the biases'.
+    ///
+    /// # Safety
+    /// As [`add`](Self::add).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn fill_in<const V: usize>(&self, first: usize, chunk: &mut Chunk<V>, db: *mut f32) {
+        let (groups, pitch) = (self.pooled.groups(), self.pooled.pitch_of_squares());
+        let [mut i, mut j] = chunk.first;
+        // SAFETY: as the caller vouches; a masked load touches the lanes alone that are filters.
+        unsafe {
+            let mut bias = self.load::<V>(db);
+            let mut bits = self.bits.add(first * 3 * groups + self.group);
+            let mut dy = self.dy.add(first * self.pooled.filters + self.group * LANES);
+            for (window, square) in chunk.windows.iter_mut().zip(&mut chunk.squares).take(chunk.count) {
+                let window = window.as_mut_ptr();
+                for (v, bias) in bias.iter_mut().enumerate() {
+                    let [right, below, lives] = [0, 1, 2].map(|row| *bits.add(row * groups + v));
+                    let dy = _mm512_maskz_loadu_ps(lives & self.pooled.lanes_of(self.group + v), dy.add(v * LANES));
+                    let place = _mm512_maskz_set1_epi32(right, 1);
+                    (*window).dy[v] = dy;
+                    (*window).place[v] = _mm512_mask_or_epi32(place, below, place, _mm512_set1_epi32(2));
+                    *bias = _mm512_add_ps(*bias, dy);
+                }
+                *square = 2 * i * pitch + 2 * j * PLACES;
+                j += 1;
+                if j == self.pooled.output[1] {
+                    (i, j) = (i + 1, 0);
+                }
+                bits = bits.add(3 * groups);
+                dy = dy.add(self.pooled.filters);
+            }
+            self.store(db, bias);
+        }
+    }
+
+    /// Adds what the windows of a chunk give to the gradients of a row of taps.
+    ///
+    /// # Safety
+    /// As [`add`](Self::add); the chunk must be filled in.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn add_row<const K: usize, const V: usize>(
+        &self,
+        chunk: &Chunk<V>,
+        mut windows: u64,
+        u: usize,
+        of_row: &mut [[__m512; V]; K],
+    ) {
+        let mut all = *of_row;
+        // SAFETY: as the caller vouches; the squares are those of the windows.
+        unsafe {
+            let row = self.squares.add(u * self.pooled.pitch_of_squares());
+            while windows != 0 {
+                let at = windows.trailing_zeros() as usize;
+                windows &= windows - 1;
+                let (window, squares) = (chunk.windows[at].assume_init_ref(), row.add(chunk.squares[at]));
+                for (v, sums) in all.iter_mut().enumerate() {
+                    let square = _mm512_broadcast_f32x4(_mm_loadu_ps(squares.add(v * PLACES)));
+                    for ((sum, &place), &dy) in sums.iter_mut().zip(&window.place).zip(&window.dy) {
+                        *sum = _mm512_fmadd_ps(_mm512_permutevar_ps(square, place), dy, *sum);
                     }
                 }
             }
         }
-        _mm512_mask_storeu_ps(db[group * LANES..].as_mut_ptr(), lanes, bias);
-        for (u, sums) in sums.iter().enumerate() {
-            for (v, &sum) in sums.iter().enumerate() {
-                _mm512_mask_storeu_ps(dw.add((u * K + v) * filters), lanes, sum);
-            }
+        *of_row = all;
+    }
+
+    /// A row of the filters.
+    ///
+    /// # Safety
+    /// It must be there.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn load<const V: usize>(&self, row: *const f32) -> [__m512; V] {
+        // SAFETY: as the caller vouches; a masked load touches the lanes alone that are filters.
+        std::array::from_fn(|v| unsafe {
+            _mm512_maskz_loadu_ps(self.pooled.lanes_of(self.group + v), row.add(v * LANES))
+        })
+    }
+
+    /// # Safety
+    /// As [`load`](Self::load).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
+    unsafe fn store<const V: usize>(&self, row: *mut f32, values: [__m512; V]) {
+        for (v, values) in values.into_iter().enumerate() {
+            // SAFETY: as the caller vouches; a masked store touches the lanes alone that are filters.
+            unsafe { _mm512_mask_storeu_ps(row.add(v * LANES), self.pooled.lanes_of(self.group + v), values) };
         }
     }
 }

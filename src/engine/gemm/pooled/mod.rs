@@ -11,26 +11,29 @@
 //!   └─┴─┴─┴─┴─┴─┘               whether it is below, and whether it lives, as a ReLU sees it
 //! ```
 //!
-//! On the way back only the window of that largest one counts. It is another one for each filter, but all four lie within
-//! `K + 1` rows and columns: two rows of them are a table of 16 values, in which every lane looks its own value up. So a
-//! window of the pool costs `K·K` multiplications and look-ups instead of `4·K·K` multiplications.
+//! On the way back only the window of that largest one counts. It is another one for each filter, but what a tap meets is
+//! one of four values, which every lane looks up: so a window of the pool costs `K·K` multiplications and look-ups instead
+//! of `4·K·K` multiplications.
 //!
 //! ```text
-//!   table:  row r      x₀ x₁ … x_K · ·      lane's place in it: 8 if below + 1 if on the right + v
-//!           row r + 1  x₀ x₁ … x_K · ·
+//!   square of x₀₀, four times in a vector:  x₀₀ x₀₁ x₁₀ x₁₁     lane's place in it: 2 if below + 1 if on the right
 //! ```
+//!
+//! What the image's zeros meet is left out, both ways: see `taps`.
 
 #[cfg(target_arch = "x86_64")]
 mod forward;
 #[cfg(target_arch = "x86_64")]
 mod gradient;
+#[cfg(target_arch = "x86_64")]
+mod taps;
 
 use super::super::processor::Path;
 
 /// Filters that are worked on at once; their bits are a word.
 const LANES: usize = 16;
-/// Values of half a table: `K + 1` at most.
-const HALF: usize = 8;
+/// Values of a square: the places of a window of the pool.
+const PLACES: usize = 4;
 
 /// Sizes of such a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +79,9 @@ impl Pooled {
         self.pixels() * 3 * self.groups()
     }
 
-    /// Values of a sample's look-up tables.
-    pub fn tables(&self) -> usize {
-        self.table_rows() * self.output[1] * 2 * HALF
+    /// Values of a sample's look-up squares.
+    pub fn squares(&self) -> usize {
+        self.rows_of_squares() * self.pitch_of_squares()
     }
 
     /// Pixels of the result.
@@ -86,14 +89,24 @@ impl Pooled {
         self.output[0] * self.output[1]
     }
 
-    /// The rows of the image that a table begins with.
-    fn table_rows(&self) -> usize {
+    /// The rows of the image that squares begin in.
+    fn rows_of_squares(&self) -> usize {
         2 * self.output[0] + self.kernel - 2
+    }
+
+    /// Values of a row of squares, in whole vectors.
+    fn pitch_of_squares(&self) -> usize {
+        ((2 * self.output[1] + self.kernel - 2) * PLACES).next_multiple_of(LANES)
+    }
+
+    /// Rows of a padded image.
+    fn height(&self) -> usize {
+        2 * self.output[0] + self.kernel - 1
     }
 
     /// Values of a padded image.
     fn image(&self) -> usize {
-        (2 * self.output[0] + self.kernel - 1) * self.pitch
+        self.height() * self.pitch
     }
 
     /// The result `[OH, OW, F]` of a padded image, and the bits for the way back if they are wanted; `w` is
@@ -127,21 +140,21 @@ impl Pooled {
         &self,
         x: &[f32],
         (dy, bits): (&[f32], &[u16]),
-        tables: &mut [f32],
+        squares: &mut [f32],
         (dw, db): (&mut [f32], &mut [f32]),
     ) {
         let k = self.kernel;
         assert!(x.len() >= self.image() && self.pitch + 1 >= 2 * self.output[1] + k, "an image");
         assert!(dy.len() == self.pixels() * self.filters && bits.len() == self.words(), "gradients and bits");
-        assert!(tables.len() == self.tables(), "room for tables");
+        assert!(squares.len() == self.squares(), "room for squares");
         assert!(dw.len() == k * k * self.filters && db.len() == self.filters, "filters");
         assert!(Self::is_possible(k), "no kernel for it");
         // SAFETY: the sizes are right, and the processor has the instructions.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             match k {
-                3 => gradient::gradient::<3>(self, x, (dy, bits), tables, (dw, db)),
-                _ => gradient::gradient::<5>(self, x, (dy, bits), tables, (dw, db)),
+                3 => gradient::gradient::<3>(self, x, (dy, bits), squares, (dw, db)),
+                _ => gradient::gradient::<5>(self, x, (dy, bits), squares, (dw, db)),
             }
         }
     }
@@ -165,3 +178,6 @@ impl Pooled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

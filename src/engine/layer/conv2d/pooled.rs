@@ -57,7 +57,7 @@ impl PooledConv2d {
         let padded = Self::padded_len(&conv);
         let filters = sizes.lanes().checked_mul(sizes.kernel * sizes.kernel + 1)?;
         let going_back = conv.output().shape().checked_len()?.checked_next_multiple_of(LINE)?;
-        let scratch = [filters, sizes.tables(), going_back].into_iter().max()?;
+        let scratch = [filters, sizes.squares(), going_back].into_iter().max()?;
         Some(Self {
             memory: Memory {
                 scratch: scratch.checked_add(padded)?.checked_add(of_conv.scratch)?,
@@ -156,10 +156,10 @@ impl Layer for PooledConv2d {
     fn accumulate(&self, scratch: &mut [f32], Seen { x, kept, dy }: Seen<'_>, partial: &mut [f32]) {
         let (inputs, outputs) = self.widths();
         let (padded, room) = scratch.split_at_mut(Self::padded_len(&self.conv));
-        let tables = &mut room[..self.sizes.tables()];
+        let squares = &mut room[..self.sizes.squares()];
         for ((x, dy), bits) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)).zip(self.bits(kept)) {
             let gradients = partial.split_at_mut(self.conv.weights);
-            self.sizes.gradient(self.conv.padded(x, padded), (dy, bits), tables, gradients);
+            self.sizes.gradient(self.conv.padded(x, padded), (dy, bits), squares, gradients);
         }
     }
 
