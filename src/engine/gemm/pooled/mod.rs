@@ -4,7 +4,7 @@
 //! convolution gives is never in memory. The lanes are the filters:
 //!
 //! ```text
-//!   image          p q      sums p, q, r, s of up to 3 windows of the pool, 16 or 32 filters:
+//!   image          p q      sums p, q, r, s of up to 2 windows of the pool, 16 or 32 filters:
 //!   ┌─┬─┬─┬─┬─┬─┐  r s      += x · w, a value of the image times a vector of the filters, K·K times
 //!   ├─┼─┼─┼─┼─┼─┤
 //!   ├─┼─┼─┼─┼─┼─┤           y = max(p, q, r, s), and per filter three bits: whether the largest is on the right,
@@ -70,6 +70,7 @@ impl Pooled {
     }
 
     /// The lanes of a group that are filters, a bit each.
+    #[cfg(target_arch = "x86_64")]
     fn lanes_of(&self, group: usize) -> u16 {
         u16::MAX >> (LANES - (self.filters - group * LANES).min(LANES))
     }
