@@ -49,7 +49,9 @@ proptest! {
         ],
         part in [0.0f64..0.6, 0.0f64..0.6, 0.3f64..1.0, 0.3f64..1.0], seed: u64,
     ) {
-        prop_assume!(Pooled::is_possible(kernel));
+        if !Pooled::is_possible(kernel) {
+            return Ok(());
+        }
         let pitch = 2 * output[1] + kernel - 1 + beyond;
         let sizes = Pooled { kernel, filters, output, pitch, rectified };
         let x = image([sizes.height(), pitch], part, seed);
