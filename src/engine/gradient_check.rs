@@ -60,7 +60,7 @@ pub struct Case<'a> {
 
 /// Compares the gradients of the mean loss of a case, tensor by tensor, as they are while training.
 ///
-/// Costs two reference passes a value, or four.
+/// Costs two reference passes a value, and two more for one that does not agree over the first step.
 pub fn check(network: &Network, loss: LossSpec, case: Case<'_>) -> Vec<TensorError> {
     compare(network, loss.rule(), case)
 }

@@ -20,7 +20,8 @@ use crate::engine::rng::{Purpose, Rng};
 /// Most operations of a forward pass over all samples. The reference copies every window of a convolution: this is at
 /// most a gigabyte of them.
 const MOST_PASS: u64 = 250_000_000;
-/// Most operations of a check under one [draw](DRAWS) of noise, all of them of the slow reference in `f64`.
+/// Most operations of a check under one [draw](DRAWS) of noise, all of them of the slow reference in `f64`; twice as many
+/// if no value agreed at first, for each is then looked at again over a finer step.
 const MOST_WORK: u64 = 20_000_000_000;
 
 /// Standard deviation of the noise on inputs.
@@ -294,7 +295,7 @@ impl GradientCheck {
         })
     }
 
-    /// Operations of the reference: two passes for every value that is checked.
+    /// Operations of the reference, where gradients agree: two passes for every value that is checked.
     fn work(&self, pass: u64, values_per_tensor: usize) -> u64 {
         let network = self.plan.network();
         let trained = network.tensors().iter().filter(|tensor| !matches!(tensor.role, Role::Statistic { .. }));
