@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
 use super::open::Store;
-use super::row::{document, int, json, time};
+use super::row::{document, insert_rows, int, json, time};
 use crate::job::event::{Event, EventBody};
 
 impl Store {
@@ -68,26 +68,28 @@ impl Log {
         body: EventBody,
     ) -> Result<Event, StoreError> {
         let event = Event { id: self.last + 1, job: self.job, at, body };
-        self.take(db, &event).await?;
+        self.take(db, std::slice::from_ref(&event)).await?;
         Ok(event)
     }
 
-    /// Adds an event that has its id already, which must be the next.
-    pub(super) async fn take(&mut self, db: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
-        if (event.job, event.id) != (self.job, self.last + 1) {
-            let (job, next) = (self.job, self.last + 1);
-            let found = format!("event {} of job {}", event.id, event.job);
-            return Err(StoreError::Internal(format!("{found} where event {next} of job {job} is due")));
+    /// Adds events that have their ids already, which must be the next ones.
+    pub(super) async fn take(&mut self, db: &mut SqliteConnection, events: &[Event]) -> Result<(), StoreError> {
+        let (job, mut last) = (self.job, self.last);
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            if (event.job, event.id) != (job, last + 1) {
+                let next = last + 1;
+                let found = format!("event {} of job {}", event.id, event.job);
+                return Err(StoreError::Internal(format!("{found} where event {next} of job {job} is due")));
+            }
+            last = event.id;
+            rows.push((int(event.id)?, event.body.kind(), event.at.to_string(), json(&event.body)?));
         }
-        sqlx::query("insert into events (job, id, type, at, body) values (?, ?, ?, ?, ?)")
-            .bind(event.job)
-            .bind(int(event.id)?)
-            .bind(event.body.kind())
-            .bind(event.at.to_string())
-            .bind(json(&event.body)?)
-            .execute(db)
-            .await?;
-        self.last = event.id;
+        insert_rows(db, "insert into events (job, id, type, at, body) ", rows, |mut row, (id, kind, at, body)| {
+            row.push_bind(job).push_bind(id).push_bind(kind).push_bind(at).push_bind(body);
+        })
+        .await?;
+        self.last = last;
         Ok(())
     }
 }

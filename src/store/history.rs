@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
 use super::open::Store;
-use super::row::{finite, int, time};
-use crate::job::event::{Epoch, Event, EventBody, Metrics};
+use super::row::{finite, insert_rows, int, time};
+use crate::job::event::{Event, EventBody};
 use crate::job::view::{LastMetrics, Progress};
 
 /// The figures of a training, each step once, in order.
@@ -147,54 +147,56 @@ impl EpochRow {
     }
 }
 
-/// Keeps the figures of an event, if it has any.
-pub(super) async fn keep(db: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
-    match &event.body {
-        EventBody::Metrics(metrics) => keep_step(db, event, metrics).await,
-        EventBody::Epoch(epoch) => keep_epoch(db, event, epoch).await,
-        EventBody::State(_) | EventBody::Checkpoint(_) | EventBody::Alert(_) | EventBody::Done(_) => Ok(()),
+/// Keeps the figures of those events that have any.
+pub(super) async fn keep(db: &mut SqliteConnection, events: &[Event]) -> Result<(), StoreError> {
+    let (mut steps, mut epochs) = (Vec::new(), Vec::new());
+    for event in events {
+        match &event.body {
+            EventBody::Metrics(metrics) => {
+                steps.push((event, int(metrics.step)?, int(metrics.epoch)?, metrics));
+            }
+            EventBody::Epoch(epoch) => epochs.push((event, int(epoch.epoch)?, int(epoch.step)?, epoch)),
+            EventBody::State(_) | EventBody::Checkpoint(_) | EventBody::Alert(_) | EventBody::Done(_) => {}
+        }
     }
-}
-
-async fn keep_step(db: &mut SqliteConnection, event: &Event, metrics: &Metrics) -> Result<(), StoreError> {
-    sqlx::query(
-        "insert or replace into metrics (job, step, epoch, loss, accuracy, learning_rate, samples_per_second, at)
-         values (?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        db,
+        "insert or replace into metrics
+             (job, step, epoch, loss, accuracy, learning_rate, samples_per_second, at) ",
+        steps,
+        |mut row, (event, step, epoch, metrics)| {
+            row.push_bind(event.job)
+                .push_bind(step)
+                .push_bind(epoch)
+                .push_bind(finite(metrics.loss))
+                .push_bind(finite(metrics.accuracy))
+                .push_bind(finite(Some(metrics.learning_rate)))
+                .push_bind(finite(metrics.samples_per_second))
+                .push_bind(event.at.to_string());
+        },
     )
-    .bind(event.job)
-    .bind(int(metrics.step)?)
-    .bind(int(metrics.epoch)?)
-    .bind(finite(metrics.loss))
-    .bind(finite(metrics.accuracy))
-    .bind(finite(Some(metrics.learning_rate)))
-    .bind(finite(metrics.samples_per_second))
-    .bind(event.at.to_string())
-    .execute(db)
     .await?;
-    Ok(())
-}
-
-async fn keep_epoch(db: &mut SqliteConnection, event: &Event, epoch: &Epoch) -> Result<(), StoreError> {
-    sqlx::query(
+    insert_rows(
+        db,
         "insert or replace into epochs
              (job, epoch, step, train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss,
-              test_accuracy, seconds, at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              test_accuracy, seconds, at) ",
+        epochs,
+        |mut row, (event, epoch, step, figures)| {
+            row.push_bind(event.job)
+                .push_bind(epoch)
+                .push_bind(step)
+                .push_bind(finite(figures.train_loss))
+                .push_bind(finite(figures.train_accuracy))
+                .push_bind(finite(figures.validation_loss))
+                .push_bind(finite(figures.validation_accuracy))
+                .push_bind(finite(figures.test_loss))
+                .push_bind(finite(figures.test_accuracy))
+                .push_bind(finite(Some(figures.seconds)))
+                .push_bind(event.at.to_string());
+        },
     )
-    .bind(event.job)
-    .bind(int(epoch.epoch)?)
-    .bind(int(epoch.step)?)
-    .bind(finite(epoch.train_loss))
-    .bind(finite(epoch.train_accuracy))
-    .bind(finite(epoch.validation_loss))
-    .bind(finite(epoch.validation_accuracy))
-    .bind(finite(epoch.test_loss))
-    .bind(finite(epoch.test_accuracy))
-    .bind(finite(Some(epoch.seconds)))
-    .bind(event.at.to_string())
-    .execute(db)
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Deletes the figures of what comes after this step, which will be trained again, and returns the newest that stay.

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::SqliteConnection;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
@@ -111,6 +112,28 @@ pub(super) async fn find(db: &mut SqliteConnection, id: Uuid) -> Result<Option<J
 /// The job of this id, which is known to be there.
 pub(super) async fn get(db: &mut SqliteConnection, id: Uuid) -> Result<Job, StoreError> {
     find(db, id).await?.ok_or_else(|| StoreError::Internal(format!("job {id} is gone")))
+}
+
+/// Most rows that one statement inserts: it takes 32,766 values.
+const ROWS: usize = 256;
+
+/// Inserts rows: few statements, since each is a way to the database's thread and back. `into` is what stands before
+/// `values`; `bind` gives a row's values.
+pub(super) async fn insert_rows<R: Send>(
+    db: &mut SqliteConnection,
+    into: &'static str,
+    rows: Vec<R>,
+    mut bind: impl FnMut(Separated<'_, Sqlite, &'static str>, R) + Send,
+) -> Result<(), StoreError> {
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let count = rows.len().min(ROWS);
+        let mut sql = QueryBuilder::new(into);
+        sql.push_values(rows.by_ref().take(count), &mut bind);
+        // One row is what comes again and again; any other number seldom does, and is not remembered.
+        sql.build().persistent(count == 1).execute(&mut *db).await?;
+    }
+    Ok(())
 }
 
 /// A count as SQLite's integer.

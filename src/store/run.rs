@@ -202,12 +202,9 @@ async fn tell(db: &mut SqliteConnection, head: &mut Head, news: News<'_>) -> Res
 }
 
 async fn take(db: &mut SqliteConnection, head: &mut Head, events: &[Event]) -> Result<(), StoreError> {
-    for event in events {
-        if matches!(event.body, EventBody::State(_) | EventBody::Done(_)) {
-            return Err(StoreError::Internal(format!("a run may not log a {} event", event.body.kind())));
-        }
-        head.log.take(db, event).await?;
-        history::keep(db, event).await?;
+    if let Some(event) = events.iter().find(|event| matches!(event.body, EventBody::State(_) | EventBody::Done(_))) {
+        return Err(StoreError::Internal(format!("a run may not log a {} event", event.body.kind())));
     }
-    Ok(())
+    head.log.take(db, events).await?;
+    history::keep(db, events).await
 }
