@@ -3,15 +3,18 @@
 //!
 //! It reads what the last mini-batch left behind, so it costs no pass of its own.
 
+mod histogram;
+
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Pass, Role};
 use super::network::{Network, Outputs, Shown};
 use super::shape::Shape;
 use super::step::Workspace;
+pub use histogram::Histogram;
+use histogram::norm;
 
-/// Bins of a histogram.
-const BINS: usize = 32;
 /// Values of a level that a histogram is made of: the first ones of the batch.
 const VALUES: usize = 1 << 16;
 /// Most filters that are shown, and most values of one.
@@ -62,21 +65,6 @@ pub struct TensorLook {
     pub update_norm: f64,
 }
 
-/// Numbers of values in equal bins from the least to the greatest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Histogram {
-    /// The least value.
-    pub min: f32,
-    /// The greatest.
-    pub max: f32,
-    /// Their mean.
-    pub mean: f64,
-    /// Their standard deviation.
-    pub std: f64,
-    /// How many lie in each bin.
-    pub counts: Vec<u32>,
-}
-
 /// The filters of a convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Filters {
@@ -88,28 +76,6 @@ pub struct Filters {
     pub values: Vec<f32>,
 }
 
-impl Histogram {
-    /// The histogram of some finite values.
-    fn of(values: &[f32]) -> Self {
-        let (min, max) =
-            values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
-        let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
-        let mut counts = vec![0; BINS];
-        let scale = if max > min { BINS as f32 / (max - min) } else { 0.0 };
-        for value in values {
-            counts[(((value - min) * scale) as usize).min(BINS - 1)] += 1;
-        }
-        let or_zero = |v: f32| if v.is_finite() { v } else { 0.0 };
-        Self { min: or_zero(min), max: or_zero(max), mean, std: variance.sqrt(), counts }
-    }
-}
-
-fn norm(values: impl Iterator<Item = f32>) -> f64 {
-    values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
-}
-
 /// Looks at a network after a mini-batch that changed its parameters from `before` to `after`.
 pub(super) fn look(
     network: &Network,
@@ -118,7 +84,7 @@ pub(super) fn look(
     after: &[f32],
     (step, epoch): (u64, u64),
 ) -> Diagnostics {
-    let layers = network.shown().iter().enumerate().map(|(layer, shown)| {
+    let layers = network.shown().par_iter().enumerate().map(|(layer, shown)| {
         let (values, dead_share) = activations(network, work, before, shown);
         LayerLook {
             layer,
@@ -176,9 +142,9 @@ fn tensors(network: &Network, work: &Workspace, before: &[f32], after: &[f32], l
         TensorLook {
             name: tensor.name.clone(),
             values: Histogram::of(&after[range.clone()]),
-            norm: norm(after[range.clone()].iter().copied()),
-            gradient_norm: if trained { norm(work.gradient[range.clone()].iter().copied()) } else { 0.0 },
-            update_norm: norm(after[range.clone()].iter().zip(&before[range]).map(|(after, before)| after - before)),
+            norm: norm([&after[range.clone()]], |[value]| value),
+            gradient_norm: if trained { norm([&work.gradient[range.clone()]], |[value]| value) } else { 0.0 },
+            update_norm: norm([&after[range.clone()], &before[range]], |[after, before]| after - before),
         }
     };
     tensors.map(look).collect()
@@ -193,20 +159,4 @@ fn filters(network: &Network, parameters: &[f32]) -> Option<Filters> {
     values.truncate(shown * each);
     let shape = Shape::new(&[shown, channels, height, width]);
     (shown > 0).then(|| Filters { name: tensor.name.clone(), shape, values })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_histogram_counts_every_value_once() {
-        let values: Vec<f32> = (0..64u8).map(f32::from).collect();
-        let histogram = Histogram::of(&values);
-        assert_eq!((histogram.min, histogram.max, histogram.mean), (0.0, 63.0, 31.5));
-        assert!(histogram.counts.iter().all(|count| (1..=3).contains(count)));
-        assert_eq!(histogram.counts.iter().sum::<u32>(), 64);
-        assert_eq!(Histogram::of(&[2.0; 5]).counts[0], 5);
-        assert_eq!(Histogram::of(&[]).counts.iter().sum::<u32>(), 0);
-    }
 }
