@@ -60,13 +60,21 @@ unsafe fn columns<S: Simd>(p: &Product) {
             finish::<S>(p, (0, 1), (0, p.n));
         };
     }
-    let upright = if p.a_row == 1 && p.a_col != 1 && !sieves && p.n % S::LANES <= STRIP { p.n % S::LANES } else { 0 };
+    // Of few vectors, one for a few columns costs more than steps that are left out spare.
+    let is_short = (1..=2).contains(&(p.n / S::LANES));
+    let stands = p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP;
+    let upright = if stands && (!sieves || is_short) { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
     // In narrow tiles, a step is too short for either.
     let is_careful = S::LOOKS_AHEAD && (p.ahead.is_something() || Sieve::fits::<S>(p));
     // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
     let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
     let (mut j, end) = (0, p.n - quads - upright);
+    if upright > 0 {
+        // Before the others: its values go to memory one by one, and who reads a row right afterwards waits for them.
+        // SAFETY: as the caller vouches, and A's rows are neighbours.
+        unsafe { strip::<S>(p, end, upright) }
+    }
     while j < end {
         let mut columns = (end - j).min(widest * S::LANES);
         if columns > S::LANES && columns % S::LANES <= narrow && !sieves {
@@ -92,10 +100,6 @@ unsafe fn columns<S: Simd>(p: &Product) {
     if quads > 0 {
         // SAFETY: as above, and A's columns lie contiguous.
         unsafe { block::<S, 0, false>(p, end, quads) }
-    }
-    if upright > 0 {
-        // SAFETY: as above, and A's rows are neighbours.
-        unsafe { strip::<S>(p, end, upright) }
     }
     // SAFETY: the rest of all rows; what tiles have written they have finished.
     unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
@@ -168,6 +172,9 @@ const fn highest<S: Simd>(vectors: usize) -> usize {
     S::ROWS[vectors.saturating_sub(1)]
 }
 
+/// Most rows whose places fit registers besides all else.
+const MOST_APART: usize = 9;
+
 /// Where a tile lies: its first row in its group, its columns.
 #[derive(Clone, Copy)]
 struct Place {
@@ -234,28 +241,22 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             Some(sieve) if AHEAD => sieve.find::<S, R>(p, (&rows, i), &mut steps),
             _ => false,
         };
-        if AHEAD && pays && p.a_row == 1 {
+        // At fixed distances from one place, where they are neighbours: more than some registers hold.
+        let upright = || {
             let (first, mut rows) = (std::hint::black_box(first), rows);
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = first.add(r);
             }
-            sift::<S, R, V, true>(p, &mut sums, &rows, (j, last), &steps, region);
+            rows
+        };
+        if AHEAD && pays && p.a_row == 1 {
+            sift::<S, R, V, true>(p, &mut sums, &upright(), (j, last), &steps, region);
         } else if AHEAD && pays {
             sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), &steps, region);
+        } else if R > MOST_APART && p.a_row == 1 {
+            all::<S, R, V, AHEAD>(p, &mut sums, &upright(), (j, last), region);
         } else {
-            // Plain loops: a closure would not take the instructions of its surroundings over.
-            for run in 0..p.runs.0 {
-                let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
-                let mut ahead = region.start.wrapping_add(run * region.run);
-                for _ in 0..p.k {
-                    if AHEAD {
-                        S::prefetch_later(ahead);
-                        ahead = ahead.wrapping_add(region.step);
-                    }
-                    step::<S, R, V>(&mut sums, &rows, at, b, last);
-                    (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
-                }
-            }
+            all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
         }
         if p.may_hold_zeros {
             for sums in &mut sums {
@@ -273,6 +274,36 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
         }
         // Not while they are in registers, which the compiler then gives other uses.
         finish::<S>(p, (group * p.m + i, R), (j, columns));
+    }
+}
+
+/// Does all steps.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    (j, last): (usize, usize),
+    region: Region,
+) {
+    // Plain loops: a closure would not take the instructions of its surroundings over.
+    for run in 0..p.runs.0 {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
+            let mut ahead = region.start.wrapping_add(run * region.run);
+            for _ in 0..p.k {
+                if AHEAD {
+                    S::prefetch_later(ahead);
+                    ahead = ahead.wrapping_add(region.step);
+                }
+                step::<S, R, V>(sums, rows, at, b, last);
+                (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
+            }
+        }
     }
 }
 

@@ -70,6 +70,8 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
     // alone. No vector has more than `MOST_LANES` values.
     unsafe {
         let c = p.c.add((group * p.m + i) * p.c_row + j);
+        // Lane by lane, for here an index is none that the compiler knows: of `sums` it would make memory.
+        let mut values = [[[0.0; MOST_LANES]; C]; V];
         let mut sums = [[S::zero(); C]; V];
         if !p.bias.is_null() {
             for (column, sum) in sums[0].iter_mut().enumerate() {
@@ -77,13 +79,13 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
             }
             sums = [sums[0]; V];
         } else if p.into == Into::Add {
-            for (v, sums) in sums.iter_mut().enumerate() {
-                for (column, sum) in sums.iter_mut().enumerate() {
-                    let mut values = [0.0; MOST_LANES];
-                    let here = if v + 1 < V { S::LANES } else { last };
-                    for (lane, value) in values.iter_mut().enumerate().take(here) {
-                        *value = *c.add((v * S::LANES + lane) * p.c_row + column);
-                    }
+            for row in 0..rows {
+                for column in 0..C {
+                    values[row / S::LANES][column][row % S::LANES] = *c.add(row * p.c_row + column);
+                }
+            }
+            for (sums, values) in sums.iter_mut().zip(&values) {
+                for (sum, values) in sums.iter_mut().zip(values) {
                     *sum = S::load(values.as_ptr());
                 }
             }
@@ -106,14 +108,14 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
                 (a, b) = (a.wrapping_add(p.a_col), b.wrapping_add(p.b_row));
             }
         }
-        for (v, sums) in sums.iter().enumerate() {
-            for (column, &sum) in sums.iter().enumerate() {
-                let mut values = [0.0; MOST_LANES];
+        for (sums, values) in sums.iter().zip(&mut values) {
+            for (&sum, values) in sums.iter().zip(values) {
                 S::store(values.as_mut_ptr(), if p.may_hold_zeros { S::without_sign_of_zero(sum) } else { sum });
-                let here = if v + 1 < V { S::LANES } else { last };
-                for (lane, value) in values.iter().enumerate().take(here) {
-                    *c.add((v * S::LANES + lane) * p.c_row + column) = *value;
-                }
+            }
+        }
+        for row in 0..rows {
+            for column in 0..C {
+                *c.add(row * p.c_row + column) = values[row / S::LANES][column][row % S::LANES];
             }
         }
     }
