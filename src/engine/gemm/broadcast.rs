@@ -1,9 +1,10 @@
 //! The broadcast kernel: tiles of C that stay in registers.
 //!
 //! Columns that are left over beyond whole vectors would leave most lanes of one idle. Up to half a vector of them takes
-//! vectors of half the size. Up to four are done upright (`strip`) where A lies column by column; where it lies row by
-//! row, they take a vector as quads: each holds those columns of one row of B, so that one operation does several `k` at
-//! once, and the quads are added up at the end (`fold`):
+//! vectors of half the size. Up to four are done with lanes that run along A's rows (`strip`) where A lies column by
+//! column, or along its columns (`upright`) where it lies row by row. If these come in runs, which may be short, they take
+//! a vector as quads: each holds those columns of one row of B, so that one operation does several `k` at once, and the
+//! quads are added up at the end (`fold`):
 //!
 //! ```text
 //!  A_ik   A_ik   A_ik   A_ik  │ A_ik+1 A_ik+1 A_ik+1 A_ik+1 │ …
@@ -18,6 +19,7 @@ use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{QUAD, Simd};
 use super::strip::{STRIP, strip};
+use super::upright::upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the quads of
 /// any vector.
@@ -52,28 +54,29 @@ pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
 unsafe fn columns<S: Simd>(p: &Product) {
     // Only plain tiles leave steps out; the last panel of several is little of the work in any case.
     let sieves = S::SIEVES && p.may_hold_zeros;
-    let quads = if p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || p.n < p.panel) { p.n % S::LANES } else { 0 };
+    let is_few = p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || p.n < p.panel);
+    let few = if is_few { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
         // SAFETY: as the caller vouches.
         return unsafe {
-            row::<S>(p, quads);
+            row::<S>(p, few);
             finish::<S>(p, (0, 1), (0, p.n));
         };
     }
     // Of few vectors, one for a few columns costs more than steps that are left out spare.
     let is_short = (1..=2).contains(&(p.n / S::LANES));
-    let stands = p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP;
-    let upright = if stands && (!sieves || is_short) { p.n % S::LANES } else { 0 };
+    let may_stand = p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP;
+    let stands = if may_stand && (!sieves || is_short) { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
     // In narrow tiles, a step is too short for either.
     let is_careful = S::LOOKS_AHEAD && (p.ahead.is_something() || Sieve::fits::<S>(p));
     // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
     let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
-    let (mut j, end) = (0, p.n - quads - upright);
-    if upright > 0 {
+    let (mut j, end) = (0, p.n - few - stands);
+    if stands > 0 {
         // Before the others: its values go to memory one by one, and who reads a row right afterwards waits for them.
         // SAFETY: as the caller vouches, and A's rows are neighbours.
-        unsafe { strip::<S>(p, end, upright) }
+        unsafe { strip::<S>(p, end, stands) }
     }
     while j < end {
         let mut columns = (end - j).min(widest * S::LANES);
@@ -97,9 +100,11 @@ unsafe fn columns<S: Simd>(p: &Product) {
         }
         j += columns;
     }
-    if quads > 0 {
-        // SAFETY: as above, and A's columns lie contiguous.
-        unsafe { block::<S, 0, false>(p, end, quads) }
+    // SAFETY: as above, and A's columns lie contiguous; of one run there are no more than a piece has.
+    match few {
+        0 => {}
+        _ if p.runs.0 == 1 => unsafe { upright::<S>(p, end, few) },
+        _ => unsafe { block::<S, 0, false>(p, end, few) },
     }
     // SAFETY: the rest of all rows; what tiles have written they have finished.
     unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
@@ -397,7 +402,7 @@ unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
             }
         }
         for (r, &sum) in sums.iter().enumerate() {
-            finish_quads::<S>(p, group * p.m + i + r, j, columns, sum);
+            finish_few(p, group * p.m + i + r, (j, columns), &S::fold(sum));
         }
     }
 }
@@ -407,7 +412,7 @@ unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
 /// # Safety
 /// The values and rows must be there, of the rows of B so many columns.
 #[inline(always)]
-pub(super) unsafe fn add_quads<S: Simd, const R: usize>(
+unsafe fn add_quads<S: Simd, const R: usize>(
     sums: &mut [S::Vector; R],
     (a, a_row): (*const f32, usize),
     (b, b_row): (*const f32, usize),
@@ -423,15 +428,15 @@ pub(super) unsafe fn add_quads<S: Simd, const R: usize>(
     }
 }
 
-/// Adds the quads of a sum up and writes them to row `i` of C.
+/// Writes the sums of a few columns to row `i` of C.
 ///
 /// # Safety
 /// Columns j..j+columns of the row must lie within C and the bias.
 #[inline(always)]
-pub(super) unsafe fn finish_quads<S: Simd>(p: &Product, i: usize, j: usize, columns: usize, sum: S::Vector) {
+pub(super) unsafe fn finish_few(p: &Product, i: usize, (j, columns): (usize, usize), sums: &[f32; QUAD]) {
     // SAFETY: as the caller vouches.
     unsafe {
-        let (sums, c) = (S::fold(sum), p.c.add(i * p.c_row + j));
+        let c = p.c.add(i * p.c_row + j);
         for (column, sum) in sums.iter().enumerate().take(columns) {
             let c = c.add(column);
             let value = match (p.bias.is_null(), p.into) {

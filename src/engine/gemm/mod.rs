@@ -16,6 +16,7 @@ mod simd;
 pub mod sparse;
 mod strip;
 mod transpose;
+mod upright;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

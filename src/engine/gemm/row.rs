@@ -7,14 +7,14 @@
 use std::mem::MaybeUninit;
 
 use super::Into;
-use super::broadcast::{add_quads, finish_quads};
+use super::broadcast::finish_few;
 use super::kernel::Product;
 use super::simd::{QUAD, Simd};
 use crate::engine::processor::second_cache;
 
 /// Most vectors of C's row at once.
 const WIDEST: usize = 8;
-/// Values of A that are looked through at once.
+/// Values of A that are looked through at once; whole vectors.
 const STRETCH: usize = 1 << 7;
 /// Rows that stream past are asked for so many places ahead of their turn.
 const AHEAD: usize = 8;
@@ -26,35 +26,35 @@ fn kept(values: usize) -> usize {
     if values <= cache / 8 * 7 { values } else { cache / 2 }
 }
 
-/// C's only row; the last `quads` columns in quads.
+/// C's only row; the last `few` columns apart.
 ///
 /// # Safety
 /// As for [`run`](super::kernel::run); A must be one row of contiguous values.
 #[inline(always)]
-pub(super) unsafe fn row<S: Simd>(p: &Product, quads: usize) {
-    let (mut j, end) = (0, p.n - quads);
+pub(super) unsafe fn row<S: Simd>(p: &Product, few: usize) {
+    let (mut j, end) = (0, p.n - few);
     while j < end {
         let columns = (end - j).min(WIDEST * S::LANES);
-        let last = if j + columns == end { quads } else { 0 };
+        let last = if j + columns == end { few } else { 0 };
         // SAFETY: the columns lie within the product and need that many vectors.
         unsafe { vectors::<S>(p, j, columns, last) }
         j += columns;
     }
     if end == 0 {
         // SAFETY: as above.
-        unsafe { sweep::<S, 0, true>(p, 0, 0, quads) }
+        unsafe { sweep::<S, 0, true>(p, 0, 0, few) }
     }
 }
 
 #[inline(always)]
-unsafe fn vectors<S: Simd>(p: &Product, j: usize, columns: usize, quads: usize) {
+unsafe fn vectors<S: Simd>(p: &Product, j: usize, columns: usize, few: usize) {
     macro_rules! of {
         ($($V:literal)+) => {
-            match (columns.div_ceil(S::LANES), quads > 0) {
+            match (columns.div_ceil(S::LANES), few > 0) {
                 // SAFETY: as the caller vouches.
-                $(($V, false) => unsafe { sweep::<S, $V, false>(p, j, columns, quads) },)+
+                $(($V, false) => unsafe { sweep::<S, $V, false>(p, j, columns, few) },)+
                 // SAFETY: as the caller vouches.
-                $(($V, true) => unsafe { sweep::<S, $V, true>(p, j, columns, quads) },)+
+                $(($V, true) => unsafe { sweep::<S, $V, true>(p, j, columns, few) },)+
                 _ => unreachable!("more vectors than {WIDEST}"),
             }
         };
@@ -83,9 +83,10 @@ unsafe fn look_through<S: Simd>(values: *const f32, n: usize, places: *mut u32) 
     count
 }
 
-/// The columns `j..j + columns` in `V` vectors, the last of which may be a part, and with `QUADS` so many after them.
+/// The columns `j..j + columns` in `V` vectors, the last of which may be a part, and with `FEW` so many after them, whose
+/// sums are those of [`upright`](super::upright): only, those of the four columns lie side by side.
 #[inline(always)]
-unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usize, columns: usize, quads: usize) {
+unsafe fn sweep<S: Simd, const V: usize, const FEW: bool>(p: &Product, j: usize, columns: usize, few: usize) {
     let last = columns - V.saturating_sub(1) * S::LANES;
     let is_whole = |v: usize| v + 1 < V || last == S::LANES;
     // SAFETY: the columns lie within the views, and so do the rows of B at the places; a part touches `last` values alone.
@@ -99,7 +100,7 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
                 *sum = if is_whole(v) { S::load(from) } else { S::load_part(from, last) };
             }
         }
-        let mut sum_of_quads = [S::zero()];
+        let mut sums_of_few = [S::zero(); QUAD];
         let mut places = MaybeUninit::<[u32; STRETCH + AHEAD]>::uninit();
         let places = places.as_mut_ptr().cast::<u32>();
         let (mut first, end, b_row) = (0, p.k, p.b_row);
@@ -123,14 +124,15 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
                     *sum = S::multiply_add(value, row, *sum);
                 }
             }
-            if QUADS {
-                let (b, most, mut k) = (b.add(columns), S::LANES / QUAD, 0);
-                while k + most <= n {
-                    add_quads::<S, 1>(&mut sum_of_quads, (a.add(k), 0), (b.add(k * b_row), b_row), most, quads);
-                    k += most;
-                }
-                if k < n {
-                    add_quads::<S, 1>(&mut sum_of_quads, (a.add(k), 0), (b.add(k * b_row), b_row), n - k, quads);
+            if FEW {
+                for k in (0..n).step_by(S::LANES) {
+                    let part = (n - k).min(S::LANES);
+                    let quads = S::every_fourth(b.add(columns + k * b_row), b_row, part, few);
+                    let a = if part == S::LANES { S::load(a.add(k)) } else { S::load_part(a.add(k), part) };
+                    let a = S::spread(a);
+                    for (i, sum) in sums_of_few.iter_mut().enumerate() {
+                        *sum = S::multiply_add(a[i], quads[i], *sum);
+                    }
                 }
             }
             first += n;
@@ -140,8 +142,12 @@ unsafe fn sweep<S: Simd, const V: usize, const QUADS: bool>(p: &Product, j: usiz
             let sum = if p.may_hold_zeros { S::without_sign_of_zero(sum) } else { sum };
             if is_whole(v) { S::store(c, sum) } else { S::store_part(c, sum, last) }
         }
-        if QUADS {
-            finish_quads::<S>(p, 0, j + columns, quads, sum_of_quads[0]);
+        if FEW {
+            let mut totals = [0.0; QUAD];
+            for (total, &sum) in totals.iter_mut().zip(&S::turn(sums_of_few)) {
+                *total = S::sum(sum);
+            }
+            finish_few(p, 0, (j + columns, few), &totals);
         }
     }
 }

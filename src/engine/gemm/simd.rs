@@ -50,6 +50,29 @@ pub(super) trait Simd: Copy {
     unsafe fn splat_quads(from: *const f32, n: usize) -> Self::Vector;
     /// The first `columns` values of `n` rows, `row` apart, each row to a quad, and zeros beyond.
     unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> Self::Vector;
+    /// Of `n ≤ LANES` rows, `row` apart, the first `columns ≤ QUAD` values as [quads](Self::quads): every fourth row from
+    /// the first on, from the second on, …; zeros beyond.
+    #[inline(always)]
+    unsafe fn every_fourth(from: *const f32, row: usize, n: usize, columns: usize) -> [Self::Vector; QUAD] {
+        let mut quads = [from; QUAD];
+        for (k, from) in quads.iter_mut().enumerate() {
+            *from = from.wrapping_add(k * row);
+        }
+        let ([a, b, c, d], row) = (quads, QUAD * row);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            [
+                Self::quads(a, row, n.div_ceil(QUAD), columns),
+                Self::quads(b, row, (n + 2) / QUAD, columns),
+                Self::quads(c, row, (n + 1) / QUAD, columns),
+                Self::quads(d, row, n / QUAD, columns),
+            ]
+        }
+    }
+    /// The first values of all quads, each to the four lanes of its quad; their second values, and so on.
+    unsafe fn spread(v: Self::Vector) -> [Self::Vector; QUAD];
+    /// What lies in a quad of the four, as a matrix of four rows, transposed: quad by quad.
+    unsafe fn turn(v: [Self::Vector; QUAD]) -> [Self::Vector; QUAD];
     /// The sum of the quads.
     unsafe fn fold(v: Self::Vector) -> [f32; QUAD];
     /// Writes which of the `n ≤ LANES` columns from `first` on are not zero in some of the rows to `to`, and returns how
@@ -188,6 +211,16 @@ impl Simd for Portable {
             // SAFETY: the caller vouches for these values of `n` rows.
             if k < n && column < columns { unsafe { from.add(k * row + column).read() } } else { 0.0 }
         })
+    }
+
+    #[inline(always)]
+    unsafe fn spread(v: [f32; 8]) -> [[f32; 8]; QUAD] {
+        std::array::from_fn(|k| std::array::from_fn(|i| v[i / QUAD * QUAD + k]))
+    }
+
+    #[inline(always)]
+    unsafe fn turn(v: [[f32; 8]; QUAD]) -> [[f32; 8]; QUAD] {
+        std::array::from_fn(|k| std::array::from_fn(|i| v[i % QUAD][i / QUAD * QUAD + k]))
     }
 
     #[inline(always)]

@@ -80,8 +80,8 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
             sums = [sums[0]; V];
         } else if p.into == Into::Add {
             for row in 0..rows {
-                for column in 0..C {
-                    values[row / S::LANES][column][row % S::LANES] = *c.add(row * p.c_row + column);
+                for (column, values) in values[row / S::LANES].iter_mut().enumerate() {
+                    values[row % S::LANES] = *c.add(row * p.c_row + column);
                 }
             }
             for (sums, values) in sums.iter_mut().zip(&values) {
@@ -114,8 +114,8 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
             }
         }
         for row in 0..rows {
-            for column in 0..C {
-                *c.add(row * p.c_row + column) = values[row / S::LANES][column][row % S::LANES];
+            for (column, values) in values[row / S::LANES].iter().enumerate() {
+                *c.add(row * p.c_row + column) = values[row % S::LANES];
             }
         }
     }

@@ -179,7 +179,7 @@ proptest! {
                 let (x, y) = (View::rows(x, k, m, m).transposed(), View::rows(y, k, n, n));
                 multiply(path, into, ViewMut::rows(&mut steps, m, n, n), x, y);
             }
-            // A single row takes quads, whose lanes are added up once in the whole and once a step.
+            // The last few columns of a single row have sums in lanes, added up once in the whole and once a step.
             prop_assert!(m == 1 || whole == steps, "{path:?}");
             prop_assert!(whole.iter().zip(&steps).all(|(a, b)| (a - b).abs() < 1e-4), "{path:?}");
         }

@@ -96,6 +96,32 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn spread(v: __m512) -> [__m512; QUAD] {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let (a, b) = (_mm512_permute_ps::<0x00>(v), _mm512_permute_ps::<0x55>(v));
+            [a, b, _mm512_permute_ps::<0xaa>(v), _mm512_permute_ps::<0xff>(v)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn turn([a, b, c, d]: [__m512; QUAD]) -> [__m512; QUAD] {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let (ab, of_ab) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd, of_cd) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let (ab, of_ab) = (_mm512_castps_pd(ab), _mm512_castps_pd(of_ab));
+            let (cd, of_cd) = (_mm512_castps_pd(cd), _mm512_castps_pd(of_cd));
+            [
+                _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpacklo_pd(of_ab, of_cd)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(of_ab, of_cd)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn fold(v: __m512) -> [f32; QUAD] {
         let mut sums = [0.0; QUAD];
         // SAFETY: the caller vouches for the instructions; the sums are four values.
@@ -313,9 +339,35 @@ impl Simd for Avx2 {
     unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> __m256 {
         // SAFETY: the caller vouches for the instructions and these values of `n` rows.
         unsafe {
-            let first = Self::quarter(from, columns);
+            let first = if n > 0 { Self::quarter(from, columns) } else { _mm_setzero_ps() };
             let second = if n == 2 { Self::quarter(from.add(row), columns) } else { _mm_setzero_ps() };
             _mm256_set_m128(second, first)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn spread(v: __m256) -> [__m256; QUAD] {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let (a, b) = (_mm256_permute_ps::<0x00>(v), _mm256_permute_ps::<0x55>(v));
+            [a, b, _mm256_permute_ps::<0xaa>(v), _mm256_permute_ps::<0xff>(v)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn turn([a, b, c, d]: [__m256; QUAD]) -> [__m256; QUAD] {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let (ab, of_ab) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd, of_cd) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let (ab, of_ab) = (_mm256_castps_pd(ab), _mm256_castps_pd(of_ab));
+            let (cd, of_cd) = (_mm256_castps_pd(cd), _mm256_castps_pd(of_cd));
+            [
+                _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+                _mm256_castpd_ps(_mm256_unpacklo_pd(of_ab, of_cd)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(of_ab, of_cd)),
+            ]
         }
     }
 

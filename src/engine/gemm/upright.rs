@@ -1,0 +1,97 @@
+//! The last few columns of a product whose A lies row by row (`X·W`): they would leave most lanes of a vector along a row
+//! of C idle, so here the lanes run along `k` instead, and are added up at the end. B's columns are turned upright first,
+//! once for all rows:
+//!
+//! ```text
+//!        k → lanes          turned
+//!       ┌──────┬──────     ┌──────┬──────
+//!  A_i  │      │       ·   │ B_j  │        = C_ij     ROWS rows × QUAD columns
+//!       └──────┴──────     └──────┴──────
+//! ```
+//!
+//! For short runs of `k` that would be mostly reading B: they are for quads (see `broadcast`).
+
+use std::mem::MaybeUninit;
+
+use super::broadcast::{DEPTH, finish_few};
+use super::kernel::Product;
+use super::simd::{QUAD, Simd};
+
+/// Rows of a tile.
+const ROWS: usize = 4;
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
+
+/// Memory of the turned columns.
+type Turned = [[f32; DEPTH + MOST_LANES]; QUAD];
+
+/// Columns j..j+columns of all rows.
+///
+/// # Safety
+/// As for [`run`](super::kernel::run); A's columns must be neighbours and come in one run of at most [`DEPTH`], and there
+/// must be at most [`QUAD`] columns.
+#[inline(always)]
+pub(super) unsafe fn upright<S: Simd>(p: &Product, j: usize, columns: usize) {
+    let mut turned = MaybeUninit::<Turned>::uninit();
+    let turned = turned.as_mut_ptr();
+    // SAFETY: as the caller vouches; a vector that begins before `DEPTH` ends within the memory, and all that is read of it
+    // has been written.
+    unsafe {
+        for k in (0..p.k).step_by(S::LANES) {
+            let rows = (p.k - k).min(S::LANES);
+            let upright = S::turn(S::every_fourth(p.b.add(k * p.b_row + j), p.b_row, rows, columns));
+            for (column, &values) in upright.iter().enumerate() {
+                S::store((&raw mut (*turned)[column]).cast::<f32>().add(k), values);
+            }
+        }
+        let turned = turned.cast::<f32>().cast_const();
+        for group in 0..p.groups.0 {
+            for i in (0..p.m).step_by(ROWS) {
+                match p.m - i {
+                    1 => tile::<S, 1>(p, turned, (group, i), (j, columns)),
+                    2 => tile::<S, 2>(p, turned, (group, i), (j, columns)),
+                    3 => tile::<S, 3>(p, turned, (group, i), (j, columns)),
+                    _ => tile::<S, ROWS>(p, turned, (group, i), (j, columns)),
+                }
+            }
+        }
+    }
+}
+
+/// Rows i..i+R of a group.
+///
+/// # Safety
+/// As for [`upright`]; the columns must have been turned.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize>(
+    p: &Product,
+    turned: *const f32,
+    (group, i): (usize, usize),
+    (j, columns): (usize, usize),
+) {
+    // SAFETY: the rows and all k lie within the views; a part touches the rest of `k` alone.
+    unsafe {
+        let mut sums = [[S::zero(); QUAD]; ROWS];
+        let a = p.a.add(group * p.groups.1 + i * p.a_row);
+        let mut k = 0;
+        while k < p.k {
+            let part = p.k - k;
+            let mut of_b = [S::zero(); QUAD];
+            for (column, vector) in of_b.iter_mut().enumerate() {
+                *vector = S::load(turned.add(column * (DEPTH + MOST_LANES) + k));
+            }
+            for (r, sums) in sums.iter_mut().enumerate().take(R) {
+                let from = a.add(r * p.a_row + k);
+                let row = if part >= S::LANES { S::load(from) } else { S::load_part(from, part) };
+                for (sum, &column) in sums.iter_mut().zip(&of_b) {
+                    *sum = S::multiply_add(row, column, *sum);
+                }
+            }
+            k += S::LANES;
+        }
+        let totals = S::sums(&sums);
+        for (r, totals) in totals.iter().enumerate().take(R) {
+            finish_few(p, group * p.m + i + r, (j, columns), totals);
+        }
+    }
+}
