@@ -202,16 +202,22 @@ fn prepare(jobs: &Jobs) -> Result<(tokio::runtime::Runtime, TempDir, Course), Bo
     Ok((runtime, folder, course))
 }
 
-/// One job, beside the bare loop.
+/// One job, beside the bare loop before it and after it: a machine's speed drifts.
 pub(crate) fn measure_one(jobs: &Jobs) -> Measured {
     let (runtime, folder, course) = prepare(jobs)?;
-    let bare = course.bare(folder.path())?;
+    let before = course.bare(folder.path())?;
     let job = runtime.block_on(async {
         let site = Site::start(folder.path(), course.threads, 1).await?;
         let job = site.run(&course.spec).await?;
         site.stop().await?;
         Ok::<_, Box<dyn Error>>(job)
     })?;
+    let after = course.bare(folder.path())?;
+    let bare = Bare {
+        samples: before.samples + after.samples,
+        seconds: before.seconds + after.seconds,
+        evaluating: before.evaluating + after.evaluating,
+    };
     let evaluated = bare.samples as f64 / bare.seconds;
     Ok(json!({
         "data": course.dataset, "samples_per_second": job.rate(), "seconds": job.ended - job.began,
