@@ -2,26 +2,19 @@
 //!
 //! Columns that are left over beyond whole vectors would leave most lanes of one idle. Up to half a vector of them takes
 //! vectors of half the size. Up to four are done with lanes that run along A's rows (`strip`) where A lies column by
-//! column, or along its columns (`upright`) where it lies row by row. If these come in runs, which may be short, they take
-//! a vector as quads: each holds those columns of one row of B, so that one operation does several `k` at once, and the
-//! quads are added up at the end (`fold`):
-//!
-//! ```text
-//!  A_ik   A_ik   A_ik   A_ik  │ A_ik+1 A_ik+1 A_ik+1 A_ik+1 │ …
-//!    ×      ×      ×      ×
-//!  B_kj   B_kj+1 B_kj+2 B_kj+3│ B_k+1j …                    │ …
-//! ```
+//! column, or along its columns (`upright`) where it lies row by row; if these come in runs, which may be short, as `quads`.
 
 use super::Into;
 use super::ahead::Region;
 use super::kernel::{Finish, Product};
+use super::quads::quad_tile;
 use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{QUAD, Simd};
 use super::strip::{STRIP, strip};
 use super::upright::upright;
 
-/// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the quads of
+/// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
 /// any vector.
 pub(super) const DEPTH: usize = 1 << 10;
 
@@ -200,7 +193,13 @@ unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
     // Higher ones are never asked for; said so that the compiler leaves them out.
     if const { R <= highest::<S>(V) && (S::LOOKS_AHEAD || !AHEAD) } {
         // SAFETY: as the caller vouches.
-        unsafe { if const { V == 0 } { quad_tile::<S, R>(p, at) } else { tile::<S, R, V, AHEAD>(p, at, sieve) } }
+        unsafe {
+            if const { V == 0 } {
+                quad_tile::<S, R>(p, (at.group, at.i), (at.j, at.columns));
+            } else {
+                tile::<S, R, V, AHEAD>(p, at, sieve);
+            }
+        }
     }
 }
 
@@ -378,73 +377,6 @@ unsafe fn step<S: Simd, const R: usize, const V: usize>(
             for (sum, &b) in sums.iter_mut().zip(&row) {
                 *sum = S::multiply_add(value, b, *sum);
             }
-        }
-    }
-}
-
-/// A tile of `R` rows and up to four columns, of a product whose A has contiguous columns.
-#[inline(always)]
-unsafe fn quad_tile<S: Simd, const R: usize>(p: &Product, at: Place) {
-    let Place { group, i, j, columns, .. } = at;
-    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
-    unsafe {
-        let mut sums = [S::zero(); R];
-        let (first, most) = (p.a.add(group * p.groups.1 + i * p.a_row), S::LANES / QUAD);
-        for run in 0..p.runs.0 {
-            let (a, mut b) = (first.add(run * p.runs.1), p.b.add(run * p.b_run + j));
-            let mut k = 0;
-            while k + most <= p.k {
-                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), most, columns);
-                (b, k) = (b.wrapping_add(most * p.b_row), k + most);
-            }
-            if k < p.k {
-                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), p.k - k, columns);
-            }
-        }
-        for (r, &sum) in sums.iter().enumerate() {
-            finish_few(p, group * p.m + i + r, (j, columns), &S::fold(sum));
-        }
-    }
-}
-
-/// Adds the next `n` values of `R` rows times as many rows of B, each with the distance of its rows.
-///
-/// # Safety
-/// The values and rows must be there, of the rows of B so many columns.
-#[inline(always)]
-unsafe fn add_quads<S: Simd, const R: usize>(
-    sums: &mut [S::Vector; R],
-    (a, a_row): (*const f32, usize),
-    (b, b_row): (*const f32, usize),
-    n: usize,
-    columns: usize,
-) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let rows = S::quads(b, b_row, n, columns);
-        for (r, sum) in sums.iter_mut().enumerate() {
-            *sum = S::multiply_add(S::splat_quads(a.add(r * a_row), n), rows, *sum);
-        }
-    }
-}
-
-/// Writes the sums of a few columns to row `i` of C.
-///
-/// # Safety
-/// Columns j..j+columns of the row must lie within C and the bias.
-#[inline(always)]
-pub(super) unsafe fn finish_few(p: &Product, i: usize, (j, columns): (usize, usize), sums: &[f32; QUAD]) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let c = p.c.add(i * p.c_row + j);
-        for (column, sum) in sums.iter().enumerate().take(columns) {
-            let c = c.add(column);
-            let value = match (p.bias.is_null(), p.into) {
-                (false, _) => *p.bias.add(j + column) + sum,
-                (_, Into::Add) => *c + sum,
-                (_, Into::Replace) => *sum,
-            };
-            *c = if p.may_hold_zeros { value + 0.0 } else { value };
         }
     }
 }

@@ -10,6 +10,7 @@ mod ahead;
 mod broadcast;
 mod kernel;
 mod pooled;
+mod quads;
 mod row;
 mod sieve;
 mod simd;

@@ -7,9 +7,9 @@
 use std::mem::MaybeUninit;
 
 use super::Into;
-use super::broadcast::finish_few;
 use super::kernel::Product;
 use super::simd::{QUAD, Simd};
+use super::upright::finish_few;
 use crate::engine::processor::second_cache;
 
 /// Most vectors of C's row at once.

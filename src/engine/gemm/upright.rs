@@ -9,11 +9,12 @@
 //!       └──────┴──────     └──────┴──────
 //! ```
 //!
-//! For short runs of `k` that would be mostly reading B: they are for quads (see `broadcast`).
+//! For short runs of `k` that would be mostly reading B: they are for `quads`.
 
 use std::mem::MaybeUninit;
 
-use super::broadcast::{DEPTH, finish_few};
+use super::Into;
+use super::broadcast::DEPTH;
 use super::kernel::Product;
 use super::simd::{QUAD, Simd};
 
@@ -92,6 +93,27 @@ unsafe fn tile<S: Simd, const R: usize>(
         let totals = S::sums(&sums);
         for (r, totals) in totals.iter().enumerate().take(R) {
             finish_few(p, group * p.m + i + r, (j, columns), totals);
+        }
+    }
+}
+
+/// Writes the sums of a few columns to row `i` of C.
+///
+/// # Safety
+/// Columns j..j+columns of the row must lie within C and the bias.
+#[inline(always)]
+pub(super) unsafe fn finish_few(p: &Product, i: usize, (j, columns): (usize, usize), sums: &[f32; QUAD]) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let c = p.c.add(i * p.c_row + j);
+        for (column, sum) in sums.iter().enumerate().take(columns) {
+            let c = c.add(column);
+            let value = match (p.bias.is_null(), p.into) {
+                (false, _) => *p.bias.add(j + column) + sum,
+                (_, Into::Add) => *c + sum,
+                (_, Into::Replace) => *sum,
+            };
+            *c = if p.may_hold_zeros { value + 0.0 } else { value };
         }
     }
 }
