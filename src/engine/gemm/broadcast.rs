@@ -246,7 +246,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             _ => false,
         };
         // At fixed distances from one place, where they are neighbours: more than some registers hold.
-        let upright = || {
+        let side_by_side = || {
             let (first, mut rows) = (std::hint::black_box(first), rows);
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = first.add(r);
@@ -254,11 +254,11 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             rows
         };
         if AHEAD && pays && p.a_row == 1 {
-            sift::<S, R, V, true>(p, &mut sums, &upright(), (j, last), &steps, region);
+            sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), &steps, region);
         } else if AHEAD && pays {
             sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), &steps, region);
         } else if R > MOST_APART && p.a_row == 1 {
-            all::<S, R, V, AHEAD>(p, &mut sums, &upright(), (j, last), region);
+            all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
         } else {
             all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
         }

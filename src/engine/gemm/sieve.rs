@@ -20,12 +20,10 @@ use std::ops::Range;
 
 use super::broadcast::DEPTH;
 use super::kernel::Product;
-use super::simd::{Place, Simd};
+use super::simd::{MOST_LANES, Place, Simd};
 
 /// Most steps of a tile that are looked through: all of a piece of a product.
 const MOST: usize = DEPTH;
-/// Lanes of the widest vector.
-const LANES: usize = 16;
 
 /// Rows that are looked through at once, of an A that lies upright.
 const WINDOW: usize = u64::BITS as usize;
@@ -144,14 +142,14 @@ fn is_full(words: &[u64], bits: usize) -> bool {
 pub(super) struct Steps {
     /// Of a tile that lies upright, where each step's values lie in the rows of A, and where its row of B; of one that
     /// lies along `k`, which steps they are, two in a place.
-    places: [MaybeUninit<Place>; MOST + LANES],
+    places: [MaybeUninit<Place>; MOST + MOST_LANES],
     count: usize,
 }
 
 impl Steps {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { places: [const { MaybeUninit::uninit() }; MOST + LANES], count: 0 }
+        Self { places: [const { MaybeUninit::uninit() }; MOST + MOST_LANES], count: 0 }
     }
 
     /// Finds those of a tile of `R` rows that lie along `k`, if it pays.

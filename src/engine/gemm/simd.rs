@@ -6,6 +6,9 @@
 /// Columns of a quad.
 pub(super) const QUAD: usize = 4;
 
+/// Lanes of the widest vector.
+pub(super) const MOST_LANES: usize = 16;
+
 /// A place in A and one in B.
 pub(super) type Place = [u32; 2];
 

@@ -12,7 +12,7 @@
 
 use super::Into;
 use super::kernel::Product;
-use super::simd::Simd;
+use super::simd::{MOST_LANES, Simd};
 
 /// Most columns of a strip.
 pub(super) const STRIP: usize = 4;
@@ -63,7 +63,6 @@ unsafe fn stack<S: Simd, const V: usize, const C: usize>(
     (i, rows): (usize, usize),
     j: usize,
 ) {
-    const MOST_LANES: usize = 16;
     const { assert!(S::LANES <= MOST_LANES) }
     let last = rows - (V - 1) * S::LANES;
     // SAFETY: rows i..i+rows of the group, columns j..j+C and all k lie within the views; a part touches `last` values

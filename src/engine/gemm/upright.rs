@@ -16,12 +16,10 @@ use std::mem::MaybeUninit;
 use super::Into;
 use super::broadcast::DEPTH;
 use super::kernel::Product;
-use super::simd::{QUAD, Simd};
+use super::simd::{MOST_LANES, QUAD, Simd};
 
 /// Rows of a tile.
 const ROWS: usize = 4;
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 
 /// Memory of the turned columns.
 type Turned = [[f32; DEPTH + MOST_LANES]; QUAD];
@@ -33,6 +31,7 @@ type Turned = [[f32; DEPTH + MOST_LANES]; QUAD];
 /// must be at most [`QUAD`] columns.
 #[inline(always)]
 pub(super) unsafe fn upright<S: Simd>(p: &Product, j: usize, columns: usize) {
+    const { assert!(S::LANES <= MOST_LANES) }
     let mut turned = MaybeUninit::<Turned>::uninit();
     let turned = turned.as_mut_ptr();
     // SAFETY: as the caller vouches; a vector that begins before `DEPTH` ends within the memory, and all that is read of it
