@@ -3,6 +3,25 @@
 use super::*;
 
 #[tokio::test]
+async fn many_events_at_once_are_kept_whole_or_not_at_all() {
+    let house = House::new().await;
+    house.insert_job(&new_job(&json!({}))).await.unwrap();
+    let run = house.claimed().await.run;
+    // More than one statement takes.
+    let events: Vec<Event> = (0..600).map(|i| metrics(run, 3 + i, i + 1)).collect();
+    let mut torn = events.clone();
+    torn[500].id += 1;
+    let refused = house.append(run, news(&torn, &progress(100), &figures(100))).await;
+    assert!(matches!(refused, Err(StoreError::Internal(_))), "{refused:?}");
+    assert_eq!((house.log(run.job).await.len(), house.metrics(run.job).await.unwrap().steps.len()), (2, 0));
+
+    house.append(run, news(&events, &progress(100), &figures(100))).await.unwrap();
+    assert_eq!(house.log(run.job).await[2..], events);
+    let steps: Vec<u64> = house.metrics(run.job).await.unwrap().steps.iter().map(|point| point.step).collect();
+    assert_eq!(steps, (1..=600).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_job_waits_runs_and_becomes_a_model() {
     let house = House::new().await;
     let new = new_job(&json!({"name": "two layers", "model": "mine"}));
