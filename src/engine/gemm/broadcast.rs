@@ -62,7 +62,7 @@ unsafe fn columns<S: Simd>(p: &Product) {
     let stands = if may_stand && (!sieves || is_short) { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
     // In narrow tiles, a step is too short for either.
-    let is_careful = S::LOOKS_AHEAD && (p.ahead.is_something() || Sieve::fits::<S>(p));
+    let looks_ahead = S::LOOKS_AHEAD && p.ahead.is_something();
     // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
     let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
     let (mut j, end) = (0, p.n - few - stands);
@@ -70,6 +70,11 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // Before the others: its values go to memory one by one, and who reads a row right afterwards waits for them.
         // SAFETY: as the caller vouches, and A's rows are neighbours.
         unsafe { strip::<S>(p, end, stands) }
+    }
+    if end > S::LANES && Sieve::fits::<S>(p) {
+        // SAFETY: the columns lie within the product, which the sieve fits.
+        unsafe { sifted::<S>(p, end) }
+        j = end;
     }
     while j < end {
         let mut columns = (end - j).min(widest * S::LANES);
@@ -80,7 +85,7 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
         // wide vectors has those of narrow ones.
         unsafe {
-            match (columns.div_ceil(S::LANES), is_careful) {
+            match (columns.div_ceil(S::LANES), looks_ahead) {
                 (1, _) if columns <= narrow => block::<S::Narrow, 1, false>(p, j, columns),
                 (1, _) => block::<S, 1, false>(p, j, columns),
                 (2, false) => block::<S, 2, false>(p, j, columns),
@@ -151,16 +156,72 @@ macro_rules! heights {
 unsafe fn block<S: Simd, const V: usize, const AHEAD: bool>(p: &Product, j: usize, columns: usize) {
     let tiles = p.m.div_ceil(highest::<S>(V));
     let before = j / (S::VECTORS * S::LANES) * p.m.div_ceil(highest::<S>(S::VECTORS));
-    let mut sieve = (AHEAD && Sieve::fits::<S>(p)).then(Sieve::new);
     for group in 0..p.groups.0 {
         let mut i = 0;
         for tile in 0..tiles {
             let end = p.m * (tile + 1) / tiles;
             let at = Place { group, i, j, columns, nth: before + tile };
             // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
-            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at, &mut sieve)) }
+            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at)) }
             i = end;
         }
+    }
+}
+
+/// All rows of the columns before `end`, in tiles that look once for all their columns which steps are worth doing.
+///
+/// # Safety
+/// The columns must lie within the product, which the sieve must fit.
+#[inline(always)]
+unsafe fn sifted<S: Simd>(p: &Product, end: usize) {
+    let highest = highest::<S>(end.div_ceil(S::LANES).min(S::SIFTED));
+    let (tiles, mut i) = (p.m.div_ceil(highest), 0);
+    let (mut sieve, mut steps) = (Sieve::new(), Steps::new());
+    for tile in 0..tiles {
+        let below = p.m * (tile + 1) / tiles;
+        // SAFETY: the rows lie within the product; each arm has as many as there are.
+        unsafe { heights!(below - i, |R| across::<S, R>(p, (i, tile), end, (&mut sieve, &mut steps))) }
+        i = below;
+    }
+}
+
+/// The `nth` tiles of `R` rows, from row `i` on, one beside the other.
+#[inline(always)]
+unsafe fn across<S: Simd, const R: usize>(
+    p: &Product,
+    (i, nth): (usize, usize),
+    end: usize,
+    (sieve, steps): (&mut Sieve, &mut Steps),
+) {
+    // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
+    unsafe {
+        let pays = sieve.find::<S, R>(p, i, steps);
+        let steps = pays.then_some(&*steps);
+        let mut j = 0;
+        while j < end {
+            // Not one vector alone at last: there, a step is too short to be worth finding.
+            let vectors = match (end - j).div_ceil(S::LANES) {
+                left if left == S::SIFTED + 1 => S::SIFTED - 1,
+                left => left.min(S::SIFTED),
+            };
+            let columns = (end - j).min(vectors * S::LANES);
+            let at = Place { group: 0, i, j, columns, nth: nth + j / (S::SIFTED * S::LANES) * p.m.div_ceil(R) };
+            match vectors {
+                2 => sifted_tile::<S, R, 2>(p, at, steps),
+                3 => sifted_tile::<S, R, 3>(p, at, steps),
+                _ => sifted_tile::<S, R, 4>(p, at, steps),
+            }
+            j += columns;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sifted_tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place, steps: Option<&Steps>) {
+    // Wider and higher ones are never asked for; said so that the compiler leaves them out.
+    if const { S::SIEVES && V <= S::SIFTED && R <= highest::<S>(V) } {
+        // SAFETY: as the caller vouches.
+        unsafe { tile::<S, R, V, true>(p, at, steps) }
     }
 }
 
@@ -185,11 +246,7 @@ struct Place {
 }
 
 #[inline(always)]
-unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
-    p: &Product,
-    at: Place,
-    sieve: &mut Option<Sieve>,
-) {
+unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
     if const { R <= highest::<S>(V) && (S::LOOKS_AHEAD || !AHEAD) } {
         // SAFETY: as the caller vouches.
@@ -197,18 +254,18 @@ unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             if const { V == 0 } {
                 quad_tile::<S, R>(p, (at.group, at.i), (at.j, at.columns));
             } else {
-                tile::<S, R, V, AHEAD>(p, at, sieve);
+                tile::<S, R, V, AHEAD>(p, at, None);
             }
         }
     }
 }
 
-/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part.
+/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or of some.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
     p: &Product,
     at: Place,
-    sieve: &mut Option<Sieve>,
+    steps: Option<&Steps>,
 ) {
     let Place { group, i, j, columns, nth } = at;
     let last = columns - (V - 1) * S::LANES;
@@ -240,11 +297,6 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
         // multiply: a twentieth more time, a quarter for a tile of one vector.
         let rows = std::hint::black_box(rows);
         let region = if AHEAD { p.ahead.of_tile(nth) } else { Region::none(first) };
-        let mut steps = Steps::new();
-        let pays = match sieve {
-            Some(sieve) if AHEAD => sieve.find::<S, R>(p, (&rows, i), &mut steps),
-            _ => false,
-        };
         // At fixed distances from one place, where they are neighbours: more than some registers hold.
         let side_by_side = || {
             let (first, mut rows) = (std::hint::black_box(first), rows);
@@ -253,10 +305,11 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
             }
             rows
         };
-        if AHEAD && pays && p.a_row == 1 {
-            sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), &steps, region);
-        } else if AHEAD && pays {
-            sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), &steps, region);
+        if let Some(steps) = steps.filter(|_| AHEAD) {
+            match p.a_row {
+                1 => sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), steps, region),
+                _ => sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), steps, region),
+            }
         } else if R > MOST_APART && p.a_row == 1 {
             all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
         } else {

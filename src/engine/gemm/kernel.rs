@@ -22,10 +22,12 @@
 
 use super::Into;
 use super::ahead::Ahead;
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Avx512;
 use super::broadcast::broadcast;
 use super::simd::{Portable, Simd};
-#[cfg(target_arch = "x86_64")]
-use super::x86::{Avx2, Avx512};
 use crate::engine::processor::Path;
 
 /// A product whose views have been checked: pointers, sizes and strides.
@@ -125,7 +127,7 @@ pub(super) unsafe fn run(path: Path, kind: Kind, p: &Product) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
 unsafe fn avx2(kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
     unsafe { all::<Avx2>(kind, p) }

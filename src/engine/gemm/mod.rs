@@ -7,6 +7,10 @@
 #![expect(unsafe_code, reason = "the product works on raw strided matrices; every view is checked against its slice")]
 
 mod ahead;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod broadcast;
 mod kernel;
 mod pooled;
@@ -18,8 +22,6 @@ pub mod sparse;
 mod strip;
 mod transpose;
 mod upright;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use std::ops::Range;
 

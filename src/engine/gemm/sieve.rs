@@ -2,7 +2,7 @@
 //!
 //! A step of the broadcast kernel takes one value from each of a tile's rows of A. Where all of them are zero, it adds
 //! nothing: in the margins of images, and where a ReLU gives nothing for a whole group of them. So a tile first looks
-//! which steps are worth doing, then does those alone:
+//! which steps are worth doing, then does those alone, as do the tiles beside it over the same rows:
 //!
 //! ```text
 //!           k →
@@ -61,26 +61,22 @@ impl Sieve {
         Self { spared: 0, spares: 1, window: 0..0, is_full: false, bits }
     }
 
-    /// Finds the steps of a tile whose rows from `i` on are `rows`, if it pays to do those alone.
+    /// Finds the steps of `R` rows from the `i`-th on, if it pays to do those alone.
     ///
     /// # Safety
-    /// The sieve must fit the product, and the rows be its rows.
+    /// The sieve must fit the product, which must have the rows.
     #[inline(always)]
-    pub(super) unsafe fn find<S: Simd, const R: usize>(
-        &mut self,
-        p: &Product,
-        (rows, i): (&[*const f32; R], usize),
-        steps: &mut Steps,
-    ) -> bool {
+    pub(super) unsafe fn find<S: Simd, const R: usize>(&mut self, p: &Product, i: usize, steps: &mut Steps) -> bool {
         if self.spared > 0 {
             self.spared -= 1;
             return false;
         }
         // SAFETY: as the caller vouches.
         let pays = unsafe {
+            let first = p.a.add(i * p.a_row);
             match p.a_row {
-                1 => self.find_upright::<S, R>(p, (rows[0], i), steps),
-                _ => steps.find_across::<S, R>(p, rows),
+                1 => self.find_upright::<S, R>(p, (first, i), steps),
+                _ => steps.find_across::<S, R>(p, first),
             }
         };
         (self.spared, self.spares) = if pays { (0, 1) } else { (self.spares, (2 * self.spares).min(MOST_SPARED)) };
@@ -152,18 +148,22 @@ impl Steps {
         Self { places: [const { MaybeUninit::uninit() }; MOST + MOST_LANES], count: 0 }
     }
 
-    /// Finds those of a tile of `R` rows that lie along `k`, if it pays.
+    /// Finds those of `R` rows from the first one on that lie along `k`, if it pays.
     ///
     /// # Safety
     /// As for [`Sieve::find`].
     #[inline(always)]
-    unsafe fn find_across<S: Simd, const R: usize>(&mut self, p: &Product, rows: &[*const f32; R]) -> bool {
+    unsafe fn find_across<S: Simd, const R: usize>(&mut self, p: &Product, first: *const f32) -> bool {
+        let mut rows = [first; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = first.wrapping_add(r * p.a_row);
+        }
         let places = self.places.as_mut_ptr().cast::<u32>();
         let (mut count, mut k) = (0, 0);
         // SAFETY: there are at most `MOST` steps, each written at most once, and room for a vector behind them.
         unsafe {
             while k < p.k {
-                count += S::places(rows, k, (p.k - k).min(S::LANES), places.add(count));
+                count += S::places(&rows, k, (p.k - k).min(S::LANES), places.add(count));
                 k += S::LANES;
                 if k == 8 * SAMPLE && count > 7 * SAMPLE {
                     return false;

@@ -1,4 +1,4 @@
-//! What the kernels need of a processor, and plain Rust that has it; `x86` has it twice more.
+//! What the kernels need of a processor, and plain Rust that has it; `avx512` and `avx2` have it, too.
 //!
 //! The kernels are written once over this trait; which implementation runs is the
 //! [`processor`](crate::engine::processor)'s to say.
@@ -28,6 +28,8 @@ pub(super) trait Simd: Copy {
     const LOOKS_AHEAD: bool = false;
     /// Whether tiles that look ahead leave steps out, too.
     const SIEVES: bool = false;
+    /// Most vectors of a tile that does so, two at least: fewer rows leave out more.
+    const SIFTED: usize = Self::VECTORS;
     type Vector: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;

@@ -18,9 +18,11 @@
 //! The list is gone through in order, and every sum begins with what is there: how a window is cut into blocks changes no
 //! bit.
 
-use super::simd::{Portable, Simd};
 #[cfg(target_arch = "x86_64")]
-use super::x86::{Avx2, Avx512};
+use super::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Avx512;
+use super::simd::{Portable, Simd};
 use crate::engine::processor::Path;
 
 /// Values that a row is a multiple of: the widest vector.
@@ -263,7 +265,7 @@ struct Sums<'a> {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
 unsafe fn avx2(rows: Rows, sums: &Sums<'_>) {
     // SAFETY: as the caller vouches.
     unsafe { blocks::<Avx2>(rows, sums) }
