@@ -1,56 +1,58 @@
 //! The way forward: what the convolution gives stays in registers until the largest is known.
 
-use std::arch::x86_64::*;
-
+use super::group::{Group, Work};
 use super::taps::Filled;
-use super::{LANES, Pooled};
+use super::{LANES, PLACES, Pooled};
 
-/// Most windows of the pool at a time. Three would need fewer loads, but fewer steps could be left out: see `taps`.
-const ABREAST: usize = 2;
+/// A padded image, the filters, and what comes of them.
+pub(super) struct Forward<'a> {
+    pub(super) pooled: &'a Pooled,
+    pub(super) x: &'a [f32],
+    pub(super) w: &'a [f32],
+    pub(super) bias: &'a [f32],
+    pub(super) y: &'a mut [f32],
+    /// If they are wanted.
+    pub(super) bits: Option<&'a mut [u16]>,
+}
 
-/// # Safety
-/// The sizes must be right.
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-pub(super) unsafe fn forward<const K: usize>(
-    pooled: &Pooled,
-    x: &[f32],
-    (w, bias): (&[f32], &[f32]),
-    y: &mut [f32],
-    bits: Option<&mut [u16]>,
-) {
-    let (width, groups) = (pooled.output[1], pooled.groups());
-    let bits = bits.map(<[u16]>::as_mut_ptr);
-    let offsets = Offsets::<K>::new(pooled);
-    // SAFETY: as the caller vouches.
-    let filled = unsafe { Filled::of(pooled, x.as_ptr()) };
-    for i in 0..pooled.output[0] {
-        let taps = filled.taps::<K, ABREAST>(i);
-        for group in (0..groups).step_by(2) {
-            let mut j = 0;
-            while j < width {
-                let windows = (width - j).min(ABREAST);
-                let tile = Tile {
-                    pooled,
-                    x: x[2 * i * pooled.pitch + 2 * j..].as_ptr(),
-                    w: w[group * LANES..].as_ptr(),
-                    bias: bias[group * LANES..].as_ptr(),
-                    y: y[(i * width + j) * pooled.filters + group * LANES..].as_mut_ptr(),
-                    bits: bits.map(|bits| bits.wrapping_add((i * width + j) * 3 * groups + group)),
-                    group,
-                    taps: taps.at(j),
-                    offsets: &offsets,
-                };
-                // SAFETY: the windows lie within the image, their places within the result and the bits; there is a
-                // second group where one is taken.
-                unsafe {
-                    match (windows, groups - group) {
-                        (2, 1) => tile.run::<2, 1>(),
-                        (2, _) => tile.run::<2, 2>(),
-                        (_, 1) => tile.run::<1, 1>(),
-                        _ => tile.run::<1, 2>(),
+impl Work for Forward<'_> {
+    #[inline(always)]
+    unsafe fn run<G: Group, const K: usize>(self) {
+        let Self { pooled, x, w, bias, y, bits } = self;
+        let (width, groups) = (pooled.output[1], pooled.groups());
+        let bits = bits.map(<[u16]>::as_mut_ptr);
+        let offsets = Offsets::<K>::new(pooled);
+        // SAFETY: as the caller vouches.
+        let filled = unsafe { Filled::of::<G>(pooled, x.as_ptr()) };
+        for i in 0..pooled.output[0] {
+            let taps = filled.taps::<K>(i, G::ABREAST);
+            for group in (0..groups).step_by(G::GROUPS) {
+                let mut j = 0;
+                while j < width {
+                    let windows = (width - j).min(G::ABREAST);
+                    let tile = Tile {
+                        pooled,
+                        x: x[2 * i * pooled.pitch + 2 * j..].as_ptr(),
+                        w: w[group * LANES..].as_ptr(),
+                        bias: bias[group * LANES..].as_ptr(),
+                        y: y[(i * width + j) * pooled.filters + group * LANES..].as_mut_ptr(),
+                        bits: bits.map(|bits| bits.wrapping_add((i * width + j) * 3 * groups + group)),
+                        group,
+                        taps: taps.at(j),
+                        offsets: &offsets,
+                    };
+                    // SAFETY: the windows lie within the image, their places within the result and the bits; there is a
+                    // second group where one is taken.
+                    unsafe {
+                        match (windows, (groups - group).min(G::GROUPS)) {
+                            (1, 1) => tile.run::<G, 1, 1>(),
+                            (1, _) => tile.run::<G, 1, 2>(),
+                            (_, 1) => tile.run::<G, 2, 1>(),
+                            _ => tile.run::<G, 2, 2>(),
+                        }
                     }
+                    j += windows;
                 }
-                j += windows;
             }
         }
     }
@@ -98,46 +100,60 @@ struct Tile<'a, const K: usize> {
 impl<const K: usize> Tile<'_, K> {
     /// # Safety
     /// `P` windows and `V` groups must be there.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-    unsafe fn run<const P: usize, const V: usize>(&self) {
+    #[inline(always)]
+    unsafe fn run<G: Group, const P: usize, const V: usize>(&self) {
+        if const { P > G::ABREAST || V > G::GROUPS } {
+            // Never asked for; said so that the compiler leaves it out.
+            return;
+        }
         // SAFETY: as the caller vouches.
         unsafe {
-            let biases: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(self.bias.add(v * LANES)));
+            let mut biases = [G::splat(0.0); V];
+            for (v, bias) in biases.iter_mut().enumerate() {
+                *bias = G::load(self.bias.add(v * LANES));
+            }
             if self.taps == 0 {
                 // All places are the same, and so are the windows.
                 for (v, &bias) in biases.iter().enumerate() {
-                    let outcome = self.outcome([bias; 4]);
-                    (0..P).for_each(|window| self.write((window, v), outcome));
+                    let outcome = self.outcome([bias; PLACES]);
+                    for window in 0..P {
+                        self.write((window, v), outcome);
+                    }
                 }
                 return;
             }
-            for (window, sums) in self.sums::<P, V>(biases).iter().enumerate() {
-                (0..V).for_each(|v| self.write((window, v), self.outcome(sums.map(|sums| sums[v]))));
+            for (window, [p, q, r, s]) in self.sums::<G, P, V>(biases).iter().enumerate() {
+                for (v, (((&p, &q), &r), &s)) in p.iter().zip(q).zip(r).zip(s).enumerate() {
+                    self.write((window, v), self.outcome([p, q, r, s]));
+                }
             }
         }
     }
 
     /// The largest of the four places of a window, and which one it is.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-    fn outcome(&self, places: [__m512; 4]) -> (__m512, [__mmask16; 3]) {
-        let floor = _mm512_set1_ps(if self.pooled.rectified { 0.0 } else { f32::NEG_INFINITY });
-        (largest(floor, places), which(floor, places))
+    ///
+    /// # Safety
+    /// The processor must have the instructions.
+    #[inline(always)]
+    unsafe fn outcome<G: Group>(&self, places: [G; PLACES]) -> (G, [u16; 3]) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let floor = G::splat(if self.pooled.rectified { 0.0 } else { f32::NEG_INFINITY });
+            (G::largest(floor, places), G::which(floor, places))
+        }
     }
 
     /// Writes what came of a window and a group of filters.
     ///
     /// # Safety
     /// They must be there.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-    unsafe fn write(&self, (window, v): (usize, usize), (largest, words): (__m512, [__mmask16; 3])) {
+    #[inline(always)]
+    unsafe fn write<G: Group>(&self, (window, v): (usize, usize), (largest, words): (G, [u16; 3])) {
         let (filters, groups) = (self.pooled.filters, self.pooled.groups());
         // SAFETY: as the caller vouches; only the lanes are written that are filters.
         unsafe {
             let y = self.y.add(window * filters + v * LANES);
-            _mm512_mask_storeu_ps(y, self.pooled.lanes_of(self.group + v), largest);
+            largest.store_first(y, self.pooled.lanes_of(self.group + v));
             if let Some(bits) = self.bits {
                 for (row, word) in words.into_iter().enumerate() {
                     bits.add((window * 3 + row) * groups + v).write(word);
@@ -150,10 +166,9 @@ impl<const K: usize> Tile<'_, K> {
     ///
     /// # Safety
     /// As [`run`](Self::run).
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-    unsafe fn sums<const P: usize, const V: usize>(&self, biases: [__m512; V]) -> [[[__m512; V]; 4]; P] {
-        let mut sums = [[biases; 4]; P];
+    #[inline(always)]
+    unsafe fn sums<G: Group, const P: usize, const V: usize>(&self, biases: [G; V]) -> [[[G; V]; PLACES]; P] {
+        let mut sums = [[biases; PLACES]; P];
         let mut taps = self.taps;
         while taps != 0 {
             let of_tap = self.offsets.0[taps.trailing_zeros() as usize];
@@ -162,12 +177,15 @@ impl<const K: usize> Tile<'_, K> {
             unsafe {
                 let (row, w) = (self.x.byte_add(of_tap.x), self.w.byte_add(of_tap.w));
                 let rows = [row, row.add(self.pooled.pitch)];
-                let weights: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(w.add(v * LANES)));
+                let mut weights = biases;
+                for (v, weights) in weights.iter_mut().enumerate() {
+                    *weights = G::load(w.add(v * LANES));
+                }
                 for (window, sums) in sums.iter_mut().enumerate() {
                     for (place, sums) in sums.iter_mut().enumerate() {
-                        let x = _mm512_set1_ps(*rows[place / 2].add(2 * window + place % 2));
+                        let x = G::splat(*rows[place / 2].add(2 * window + place % 2));
                         for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                            *sum = _mm512_fmadd_ps(x, weights, *sum);
+                            *sum = x.multiply_add(weights, *sum);
                         }
                     }
                 }
@@ -175,24 +193,4 @@ impl<const K: usize> Tile<'_, K> {
         }
         sums
     }
-}
-
-/// The largest of four values in each lane, or the floor; what is not a number is passed on.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-fn largest(floor: __m512, [p, q, r, s]: [__m512; 4]) -> __m512 {
-    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(p, q) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(r, s);
-    let largest = _mm512_max_ps(_mm512_max_ps(_mm512_max_ps(p, q), _mm512_max_ps(r, s)), floor);
-    _mm512_mask_mov_ps(largest, nan, _mm512_set1_ps(f32::NAN))
-}
-
-/// Which of four values is the largest one in each lane, the first if several are: whether it is on the right, whether
-/// it is below, and whether it is above the floor.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-fn which(floor: __m512, [p, q, r, s]: [__m512; 4]) -> [__mmask16; 3] {
-    let greater = |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b);
-    let (upper, lower) = (_mm512_max_ps(p, q), _mm512_max_ps(r, s));
-    let below = greater(lower, upper);
-    [greater(q, p) & !below | greater(s, r) & below, below, greater(_mm512_max_ps(upper, lower), floor)]
 }

@@ -1,10 +1,10 @@
-//! A convolution of one-channel images with the 2×2 maximum pool above it, as one; for AVX-512.
+//! A convolution of one-channel images with the 2×2 maximum pool above it, as one; for AVX-512 and AVX2.
 //!
 //! The four results of a pool's window stay in registers until the largest of each filter is known, so what the
 //! convolution gives is never in memory. The lanes are the filters:
 //!
 //! ```text
-//!   image          p q      sums p, q, r, s of up to 2 windows of the pool, 16 or 32 filters:
+//!   image          p q      sums p, q, r, s of 1 or 2 windows of the pool, 16 or 32 filters:
 //!   ┌─┬─┬─┬─┬─┬─┐  r s      += x · w, a value of the image times a vector of the filters, K·K times
 //!   ├─┼─┼─┼─┼─┼─┤
 //!   ├─┼─┼─┼─┼─┼─┤           y = max(p, q, r, s), and per filter three bits: whether the largest is on the right,
@@ -25,6 +25,8 @@
 mod forward;
 #[cfg(target_arch = "x86_64")]
 mod gradient;
+#[cfg(target_arch = "x86_64")]
+mod group;
 #[cfg(target_arch = "x86_64")]
 mod taps;
 
@@ -53,13 +55,14 @@ pub struct Pooled {
 impl Pooled {
     /// Whether there are kernels for it, and this processor has their instructions.
     pub fn is_possible(kernel: usize) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return Path::chosen() == Path::Avx512 && matches!(kernel, 3 | 5);
-        #[cfg(not(target_arch = "x86_64"))]
-        return false;
+        Self::is_possible_on(Path::chosen(), kernel)
     }
 
-    /// Vectors of filters.
+    fn is_possible_on(path: Path, kernel: usize) -> bool {
+        path != Path::Portable && matches!(kernel, 3 | 5)
+    }
+
+    /// Sixteens of filters.
     fn groups(&self) -> usize {
         self.filters.div_ceil(LANES)
     }
@@ -115,20 +118,21 @@ impl Pooled {
     ///
     /// # Panics
     /// If it is not [possible](Self::is_possible), or a size is wrong.
-    pub fn forward(&self, x: &[f32], (w, bias): (&[f32], &[f32]), y: &mut [f32], bits: Option<&mut [u16]>) {
+    pub fn forward(&self, x: &[f32], filters: (&[f32], &[f32]), y: &mut [f32], bits: Option<&mut [u16]>) {
+        self.forward_on(Path::chosen(), x, filters, y, bits);
+    }
+
+    fn forward_on(&self, path: Path, x: &[f32], (w, bias): (&[f32], &[f32]), y: &mut [f32], bits: Option<&mut [u16]>) {
         let (k, lanes) = (self.kernel, self.lanes());
         assert!(x.len() >= self.image() && self.pitch + 1 >= 2 * self.output[1] + k, "an image");
         assert!(w.len() == k * k * lanes && bias.len() == lanes, "filters");
         assert!(y.len() == self.pixels() * self.filters, "a result");
         assert!(bits.as_ref().is_none_or(|bits| bits.len() == self.words()), "bits");
-        assert!(Self::is_possible(k), "no kernel for it");
-        // SAFETY: the sizes are right, and the processor has the instructions.
+        assert!(Self::is_possible_on(path, k), "no kernel for it");
+        // SAFETY: the sizes are right, and `Path` only gives out what the processor has.
         #[cfg(target_arch = "x86_64")]
         unsafe {
-            match k {
-                3 => forward::forward::<3>(self, x, (w, bias), y, bits),
-                _ => forward::forward::<5>(self, x, (w, bias), y, bits),
-            }
+            group::run_on(path, k, forward::Forward { pooled: self, x, w, bias, y, bits });
         }
     }
 
@@ -140,6 +144,17 @@ impl Pooled {
     pub fn gradient(
         &self,
         x: &[f32],
+        of_results: (&[f32], &[u16]),
+        squares: &mut [f32],
+        gradients: (&mut [f32], &mut [f32]),
+    ) {
+        self.gradient_on(Path::chosen(), x, of_results, squares, gradients);
+    }
+
+    fn gradient_on(
+        &self,
+        path: Path,
+        x: &[f32],
         (dy, bits): (&[f32], &[u16]),
         squares: &mut [f32],
         (dw, db): (&mut [f32], &mut [f32]),
@@ -149,14 +164,11 @@ impl Pooled {
         assert!(dy.len() == self.pixels() * self.filters && bits.len() == self.words(), "gradients and bits");
         assert!(squares.len() == self.squares(), "room for squares");
         assert!(dw.len() == k * k * self.filters && db.len() == self.filters, "filters");
-        assert!(Self::is_possible(k), "no kernel for it");
-        // SAFETY: the sizes are right, and the processor has the instructions.
+        assert!(Self::is_possible_on(path, k), "no kernel for it");
+        // SAFETY: the sizes are right, and `Path` only gives out what the processor has.
         #[cfg(target_arch = "x86_64")]
         unsafe {
-            match k {
-                3 => gradient::gradient::<3>(self, x, (dy, bits), squares, (dw, db)),
-                _ => gradient::gradient::<5>(self, x, (dy, bits), squares, (dw, db)),
-            }
+            group::run_on(path, k, gradient::Gradient { pooled: self, x, dy, bits, squares, dw, db });
         }
     }
 

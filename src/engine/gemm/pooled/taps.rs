@@ -14,8 +14,9 @@
 //!
 //! With finite filters the sums are the same to the bit, but for the sign of one that is zero.
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::_pext_u64;
 
+use super::group::Group;
 use super::{LANES, Pooled};
 
 /// Height and width up to which an image's zeros are looked for; larger ones are taken to be full.
@@ -27,10 +28,9 @@ pub(super) struct Filled([u64; MOST]);
 
 impl Filled {
     /// # Safety
-    /// The image must have the size.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,bmi1,bmi2")]
-    pub(super) unsafe fn of(pooled: &Pooled, image: *const f32) -> Self {
+    /// The image must have the size, and the processor the instructions of `G`.
+    #[inline(always)]
+    pub(super) unsafe fn of<G: Group>(pooled: &Pooled, image: *const f32) -> Self {
         let (height, pitch) = (pooled.height(), pooled.pitch);
         if height > MOST || pitch > MOST {
             return Self([u64::MAX; MOST]);
@@ -39,31 +39,30 @@ impl Filled {
         for from in (0..pitch).step_by(LANES) {
             let lanes = u16::MAX >> (LANES - (pitch - from).min(LANES));
             for (row, columns) in rows.iter_mut().enumerate().take(height) {
-                // SAFETY: a masked load touches only the values of the row.
-                let values = unsafe { _mm512_maskz_loadu_ps(lanes, image.add(row * pitch + from)) };
-                *columns |= u64::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps())) << from;
+                // SAFETY: these values are of the row.
+                *columns |= u64::from(unsafe { G::nonzero(image.add(row * pitch + from), lanes) }) << from;
             }
         }
         Self(rows)
     }
 
     /// Where a tap of row `u` meets something, in row `i` of the pool: a bit for each of the image's columns that the tap
-    /// lies on, for `P` windows from there on.
-    #[inline]
-    fn met<const P: usize>(&self, i: usize, u: usize) -> u64 {
+    /// lies on, for so many windows from there on.
+    #[inline(always)]
+    fn met(&self, i: usize, u: usize, abreast: usize) -> u64 {
         let columns = self.0[(2 * i + u) % MOST] | self.0[(2 * i + u + 1) % MOST];
         let columns = columns | columns.rotate_right(1);
-        (1..P as u32).fold(columns, |met, window| met | columns.rotate_right(2 * window))
+        (1..abreast as u32).fold(columns, |met, window| met | columns.rotate_right(2 * window))
     }
 
-    /// The taps that count in row `i` of the pool, for windows that are looked at `P` together.
-    #[inline]
-    pub(super) fn taps<const K: usize, const P: usize>(&self, i: usize) -> Taps<K> {
-        Taps(std::array::from_fn(|u| self.met::<P>(i, u)))
+    /// The taps that count in row `i` of the pool, for windows that are looked at so many together.
+    #[inline(always)]
+    pub(super) fn taps<const K: usize>(&self, i: usize, abreast: usize) -> Taps<K> {
+        Taps(std::array::from_fn(|u| self.met(i, u, abreast)))
     }
 
     /// Where windows begin that a row of the image counts for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn windows<const K: usize>(&self) -> Windows {
         Windows(self.0.map(|row| (1..=K as u32).fold(row, |any, column| any | row.rotate_right(column))))
     }
@@ -75,15 +74,18 @@ pub(super) struct Windows([u64; MOST]);
 impl Windows {
     /// Those that a tap of row `u` counts for: of `count` windows, one after the other from `[i, j]` of the pool on, whose
     /// rows have `width`, a bit each.
-    #[inline]
-    #[target_feature(enable = "bmi2")]
-    pub(super) fn of_taps(&self, [mut i, mut j]: [usize; 2], count: usize, width: usize, u: usize) -> u64 {
+    ///
+    /// # Safety
+    /// The processor must have BMI2.
+    #[inline(always)]
+    pub(super) unsafe fn of_taps(&self, [mut i, mut j]: [usize; 2], count: usize, width: usize, u: usize) -> u64 {
         let (mut windows, mut at) = (0, 0);
         while at < count {
             let part = (width - j).min(count - at).min(MOST / 2);
             let columns = self.0[(2 * i + u) % MOST] | self.0[(2 * i + u + 1) % MOST];
             let every_other = (u64::MAX / 3) >> (MOST - 2 * part);
-            windows |= _pext_u64(columns.rotate_right(2 * j as u32), every_other) << at;
+            // SAFETY: as the caller vouches.
+            windows |= unsafe { _pext_u64(columns.rotate_right(2 * j as u32), every_other) } << at;
             at += part;
             (i, j) = if j + part == width { (i + 1, 0) } else { (i, j + part) };
         }
@@ -96,7 +98,7 @@ pub(super) struct Taps<const K: usize>([u64; K]);
 
 impl<const K: usize> Taps<K> {
     /// Those for the windows from column `j` of the pool on: a byte for each row of taps, a bit for each column.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(&self, j: usize) -> u64 {
         let of_row = |met: u64| met.rotate_right(2 * j as u32) & ((1 << K) - 1);
         self.0.iter().rev().fold(0, |taps, &met| taps << u8::BITS | of_row(met))

@@ -49,9 +49,6 @@ proptest! {
         ],
         part in [0.0f64..0.6, 0.0f64..0.6, 0.3f64..1.0, 0.3f64..1.0], seed: u64,
     ) {
-        if !Pooled::is_possible(kernel) {
-            return Ok(());
-        }
         let pitch = 2 * output[1] + kernel - 1 + beyond;
         let sizes = Pooled { kernel, filters, output, pitch, rectified };
         let x = image([sizes.height(), pitch], part, seed);
@@ -62,15 +59,9 @@ proptest! {
         let (w, bias) = w.split_at(kernel * kernel * sizes.lanes());
         let wanted = plain_forward(&sizes, &x, (w, bias));
 
-        let (mut y, mut alone) = (vec![f32::NAN; wanted.len()], vec![f32::NAN; wanted.len()]);
-        let mut bits = vec![0; sizes.words()];
-        sizes.forward(&x, (w, bias), &mut y, Some(&mut bits));
-        sizes.forward(&x, (w, bias), &mut alone, None);
-        prop_assert!(y == alone && y.iter().zip(&wanted).all(|(y, wanted)| *y == wanted.0));
-
         let dy = random(wanted.len());
-        let mut gradients = random((kernel * kernel + 1) * filters);
-        let mut plain = gradients.clone();
+        let start = random((kernel * kernel + 1) * filters);
+        let mut plain = start.clone();
         let living = dy.iter().zip(&wanted).enumerate().filter(|(_, (_, (_, _, lives)))| *lives);
         for (at, (&dy, &(_, place, _))) in living {
             let (pixel, filter) = (at / filters, at % filters);
@@ -81,23 +72,36 @@ proptest! {
             }
             plain[kernel * kernel * filters + filter] += dy;
         }
-        let mut squares = vec![f32::NAN; sizes.squares()];
-        sizes.gradient(&x, (&dy, &bits), &mut squares, gradients.split_at_mut(kernel * kernel * filters));
-        prop_assert!(gradients == plain);
+
+        for path in Path::available().into_iter().filter(|path| Pooled::is_possible_on(*path, kernel)) {
+            let (mut y, mut alone) = (vec![f32::NAN; wanted.len()], vec![f32::NAN; wanted.len()]);
+            let mut bits = vec![0; sizes.words()];
+            sizes.forward_on(path, &x, (w, bias), &mut y, Some(&mut bits));
+            sizes.forward_on(path, &x, (w, bias), &mut alone, None);
+            prop_assert!(y == alone && y.iter().zip(&wanted).all(|(y, wanted)| *y == wanted.0), "{path:?}");
+
+            let (mut squares, mut gradients) = (vec![f32::NAN; sizes.squares()], start.clone());
+            let of_filters = gradients.split_at_mut(kernel * kernel * filters);
+            sizes.gradient_on(path, &x, (&dy, &bits), &mut squares, of_filters);
+            prop_assert!(gradients == plain, "{path:?}");
+        }
     }
 }
 
 /// One window of the pool, over an image of 4×4.
 #[test]
 fn takes_the_first_largest_and_passes_on_what_is_not_a_number() {
-    if !Pooled::is_possible(3) {
-        return;
+    for path in Path::available().into_iter().filter(|path| Pooled::is_possible_on(*path, 3)) {
+        takes_the_first_largest_on(path);
     }
+}
+
+fn takes_the_first_largest_on(path: Path) {
     let sizes = Pooled { kernel: 3, filters: 17, output: [1, 1], pitch: 4, rectified: true };
     let (w, bias) = (vec![1.0; 9 * sizes.lanes()], vec![0.5; sizes.lanes()]);
     let run = |x: &[f32; 16]| {
         let (mut y, mut bits) = (vec![0.0; 17], vec![0; sizes.words()]);
-        sizes.forward(x, (&w, &bias), &mut y, Some(&mut bits));
+        sizes.forward_on(path, x, (&w, &bias), &mut y, Some(&mut bits));
         (y, bits)
     };
     let (y, bits) = run(&[1.0; 16]);
@@ -114,7 +118,7 @@ fn takes_the_first_largest_and_passes_on_what_is_not_a_number() {
         assert_eq!(y, [10.5; 17]);
         is(&bits, [right, below, true]);
         x[corner] = f32::NAN;
-        assert!(run(&x).0.iter().all(|y| y.is_nan()), "at {corner}");
+        assert!(run(&x).0.iter().all(|y| y.is_nan()), "at {corner} on {path:?}");
     }
     let (y, bits) = run(&[-1.0; 16]);
     assert_eq!(y, [0.0; 17]);
