@@ -75,9 +75,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const VECTORS: usize = 2;
     const ROWS: [usize; 4] = [8, 6, 4, 4];
-    const LOOKS_AHEAD: bool = true;
-    const SIEVES: bool = true;
-    const SIFTED: usize = 3;
+    const CAREFUL: usize = 3;
     type Vector = __m256;
     type Narrow = Self;
 
@@ -231,6 +229,22 @@ impl Simd for Avx2 {
             let found = Self::nonzero(values);
             let places = _mm256_add_epi32(Self::lanes(&LANES_OF[found]), _mm256_set1_epi32(first as i32));
             _mm256_storeu_si256(to.cast(), places);
+            found.count_ones() as usize
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pick_nonzero(from: (*const f32, *const u32), n: usize, to: (*mut f32, *mut u32)) -> usize {
+        // SAFETY: the caller vouches for the instructions and the pointers.
+        unsafe {
+            let (values, others) = match n {
+                8 => (_mm256_loadu_ps(from.0), _mm256_loadu_si256(from.1.cast())),
+                _ => (Self::load_part(from.0, n), _mm256_maskload_epi32(from.1.cast(), Self::mask(n))),
+            };
+            let found = Self::nonzero(values);
+            let lanes = Self::lanes(&LANES_OF[found]);
+            _mm256_storeu_ps(to.0, _mm256_permutevar8x32_ps(values, lanes));
+            _mm256_storeu_si256(to.1.cast(), _mm256_permutevar8x32_epi32(others, lanes));
             found.count_ones() as usize
         }
     }

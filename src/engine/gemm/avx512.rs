@@ -13,8 +13,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const VECTORS: usize = 4;
     const ROWS: [usize; 4] = [14, 12, 9, 6];
-    const LOOKS_AHEAD: bool = true;
-    const SIEVES: bool = true;
+    const CAREFUL: usize = 4;
     type Vector = __m512;
     type Narrow = Avx2;
 
@@ -160,6 +159,19 @@ impl Simd for Avx512 {
             let found = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
             let places = _mm512_add_epi32(_mm512_loadu_si512(LANES.as_ptr().cast()), _mm512_set1_epi32(first as i32));
             _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi32(found, places));
+            found.count_ones() as usize
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pick_nonzero(from: (*const f32, *const u32), n: usize, to: (*mut f32, *mut u32)) -> usize {
+        let part = ((1u32 << n) - 1) as u16;
+        // SAFETY: the caller vouches for the instructions and the pointers.
+        unsafe {
+            let (values, others) = (_mm512_maskz_loadu_ps(part, from.0), _mm512_maskz_loadu_epi32(part, from.1.cast()));
+            let found = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, _mm512_setzero_ps());
+            _mm512_storeu_ps(to.0, _mm512_maskz_compress_ps(found, values));
+            _mm512_storeu_epi32(to.1.cast(), _mm512_maskz_compress_epi32(found, others));
             found.count_ones() as usize
         }
     }

@@ -33,7 +33,7 @@ pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
     // One call, for the compiler to write it down once: the kernels are long.
     for nth in 0..panels * depths {
         let mut these = piece(nth);
-        if S::LOOKS_AHEAD && p.runs.0 == 1 && nth + 1 < panels * depths {
+        if S::CAREFUL > 0 && p.runs.0 == 1 && nth + 1 < panels * depths {
             let next = piece(nth + 1);
             these.ahead = p.ahead.with_next(next.b, next.k * next.b_row, these.k);
         }
@@ -46,7 +46,7 @@ pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
 #[inline(always)]
 unsafe fn columns<S: Simd>(p: &Product) {
     // Only plain tiles leave steps out; the last panel of several is little of the work in any case.
-    let sieves = S::SIEVES && p.may_hold_zeros;
+    let sieves = S::CAREFUL > 0 && p.may_hold_zeros;
     let is_few = p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || p.n < p.panel);
     let few = if is_few { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
@@ -61,8 +61,6 @@ unsafe fn columns<S: Simd>(p: &Product) {
     let may_stand = p.a_row == 1 && p.a_col != 1 && p.n % S::LANES <= STRIP;
     let stands = if may_stand && (!sieves || is_short) { p.n % S::LANES } else { 0 };
     let narrow = if S::Narrow::LANES < S::LANES { S::Narrow::LANES } else { 0 };
-    // In narrow tiles, a step is too short for either.
-    let looks_ahead = S::LOOKS_AHEAD && p.ahead.is_something();
     // Of the windows of an image, a higher tile is better than a wider one: neighbouring rows share most values.
     let widest = if p.runs.0 > 1 && p.groups.0 > 1 { S::VECTORS.min(2) } else { S::VECTORS };
     let (mut j, end) = (0, p.n - few - stands);
@@ -71,29 +69,28 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // SAFETY: as the caller vouches, and A's rows are neighbours.
         unsafe { strip::<S>(p, end, stands) }
     }
-    if end > S::LANES && Sieve::fits::<S>(p) {
-        // SAFETY: the columns lie within the product, which the sieve fits.
-        unsafe { sifted::<S>(p, end) }
-        j = end;
+    // Of the rest, a block of its own in vectors that cost half as much.
+    let is_rest_narrow = end > S::LANES && end % S::LANES <= narrow && !sieves;
+    let whole = if is_rest_narrow { end - end % S::LANES } else { end };
+    // In narrow tiles, a step is too short for either.
+    let fits = Sieve::fits::<S>(p);
+    let looks_ahead = S::CAREFUL > 0 && p.groups.0 == 1 && p.ahead.is_something();
+    if (fits || looks_ahead) && whole > S::LANES {
+        // SAFETY: the columns lie within the product, which is a single group.
+        unsafe { careful::<S>(p, whole, fits) }
+        j = whole;
     }
     while j < end {
-        let mut columns = (end - j).min(widest * S::LANES);
-        if columns > S::LANES && columns % S::LANES <= narrow && !sieves {
-            // The rest is a block of its own, in vectors that cost half as much.
-            columns -= columns % S::LANES;
-        }
+        let columns = (if j < whole { whole - j } else { end - j }).min(widest * S::LANES);
         // SAFETY: the block lies within the product, `columns` needs that many vectors; whoever has the instructions of
         // wide vectors has those of narrow ones.
         unsafe {
-            match (columns.div_ceil(S::LANES), looks_ahead) {
-                (1, _) if columns <= narrow => block::<S::Narrow, 1, false>(p, j, columns),
-                (1, _) => block::<S, 1, false>(p, j, columns),
-                (2, false) => block::<S, 2, false>(p, j, columns),
-                (2, true) => block::<S, 2, true>(p, j, columns),
-                (3, false) => block::<S, 3, false>(p, j, columns),
-                (3, true) => block::<S, 3, true>(p, j, columns),
-                (_, false) => block::<S, 4, false>(p, j, columns),
-                (_, true) => block::<S, 4, true>(p, j, columns),
+            match columns.div_ceil(S::LANES) {
+                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
+                1 => block::<S, 1>(p, j, columns),
+                2 => block::<S, 2>(p, j, columns),
+                3 => block::<S, 3>(p, j, columns),
+                _ => block::<S, 4>(p, j, columns),
             }
         }
         j += columns;
@@ -102,7 +99,7 @@ unsafe fn columns<S: Simd>(p: &Product) {
     match few {
         0 => {}
         _ if p.runs.0 == 1 => unsafe { upright::<S>(p, end, few) },
-        _ => unsafe { block::<S, 0, false>(p, end, few) },
+        _ => unsafe { block::<S, 0>(p, end, few) },
     }
     // SAFETY: the rest of all rows; what tiles have written they have finished.
     unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
@@ -153,75 +150,87 @@ macro_rules! heights {
 
 /// All rows of a block of columns, in tiles of about equal height; in quads for `V` = 0.
 #[inline(always)]
-unsafe fn block<S: Simd, const V: usize, const AHEAD: bool>(p: &Product, j: usize, columns: usize) {
+unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
     let tiles = p.m.div_ceil(highest::<S>(V));
-    let before = j / (S::VECTORS * S::LANES) * p.m.div_ceil(highest::<S>(S::VECTORS));
     for group in 0..p.groups.0 {
         let mut i = 0;
         for tile in 0..tiles {
             let end = p.m * (tile + 1) / tiles;
-            let at = Place { group, i, j, columns, nth: before + tile };
+            let at = Place { group, i, j, columns };
             // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
-            unsafe { heights!(end - i, |R| of_height::<S, R, V, AHEAD>(p, at)) }
+            unsafe { heights!(end - i, |R| of_height::<S, R, V>(p, at)) }
             i = end;
         }
     }
 }
 
-/// All rows of the columns before `end`, in tiles that look once for all their columns which steps are worth doing.
+/// All rows of the columns before `end`, in tiles that ask for what is read next and, where a sieve fits, look once for all
+/// their columns which steps are worth doing.
 ///
 /// # Safety
-/// The columns must lie within the product, which the sieve must fit.
+/// The columns must lie within the product, which must be a single group.
 #[inline(always)]
-unsafe fn sifted<S: Simd>(p: &Product, end: usize) {
-    let highest = highest::<S>(end.div_ceil(S::LANES).min(S::SIFTED));
+unsafe fn careful<S: Simd>(p: &Product, end: usize, fits: bool) {
+    let highest = highest::<S>(end.div_ceil(S::LANES).min(S::CAREFUL));
     let (tiles, mut i) = (p.m.div_ceil(highest), 0);
-    let (mut sieve, mut steps) = (Sieve::new(), Steps::new());
+    let (mut sieve, mut steps) = (fits.then(Sieve::new), Steps::new());
     for tile in 0..tiles {
         let below = p.m * (tile + 1) / tiles;
         // SAFETY: the rows lie within the product; each arm has as many as there are.
-        unsafe { heights!(below - i, |R| across::<S, R>(p, (i, tile), end, (&mut sieve, &mut steps))) }
+        unsafe { heights!(below - i, |R| across::<S, R>(p, (i, tile, tiles), end, (&mut sieve, &mut steps))) }
         i = below;
     }
 }
 
-/// The `nth` tiles of `R` rows, from row `i` on, one beside the other.
+/// Tiles of `R` rows from row `i` on, one beside the other: the `nth` ones from above, of so many.
 #[inline(always)]
 unsafe fn across<S: Simd, const R: usize>(
     p: &Product,
-    (i, nth): (usize, usize),
+    (i, nth, tiles): (usize, usize, usize),
     end: usize,
-    (sieve, steps): (&mut Sieve, &mut Steps),
+    (sieve, steps): (&mut Option<Sieve>, &mut Steps),
 ) {
+    // Higher ones are never asked for; said so that the compiler leaves them out.
+    if const { S::CAREFUL == 0 || R > highest::<S>(2) } {
+        return;
+    }
     // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
     unsafe {
-        let pays = sieve.find::<S, R>(p, i, steps);
+        let pays = match sieve {
+            Some(sieve) => sieve.find::<S, R>(p, i, steps),
+            None => false,
+        };
         let steps = pays.then_some(&*steps);
         let mut j = 0;
         while j < end {
-            // Not one vector alone at last: there, a step is too short to be worth finding.
+            // Not one vector alone at last: there, a step is too short for so much care.
             let vectors = match (end - j).div_ceil(S::LANES) {
-                left if left == S::SIFTED + 1 => S::SIFTED - 1,
-                left => left.min(S::SIFTED),
+                left if left == S::CAREFUL + 1 => S::CAREFUL - 1,
+                left => left.min(S::CAREFUL),
             };
-            let columns = (end - j).min(vectors * S::LANES);
-            let at = Place { group: 0, i, j, columns, nth: nth + j / (S::SIFTED * S::LANES) * p.m.div_ceil(R) };
+            let at = Place { group: 0, i, j, columns: (end - j).min(vectors * S::LANES) };
+            let region = p.ahead.of_tile(nth + j / (S::CAREFUL * S::LANES) * tiles);
             match vectors {
-                2 => sifted_tile::<S, R, 2>(p, at, steps),
-                3 => sifted_tile::<S, R, 3>(p, at, steps),
-                _ => sifted_tile::<S, R, 4>(p, at, steps),
+                2 => careful_tile::<S, R, 2>(p, at, steps, region),
+                3 => careful_tile::<S, R, 3>(p, at, steps, region),
+                _ => careful_tile::<S, R, 4>(p, at, steps, region),
             }
-            j += columns;
+            j += at.columns;
         }
     }
 }
 
 #[inline(always)]
-unsafe fn sifted_tile<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place, steps: Option<&Steps>) {
+unsafe fn careful_tile<S: Simd, const R: usize, const V: usize>(
+    p: &Product,
+    at: Place,
+    steps: Option<&Steps>,
+    region: Region,
+) {
     // Wider and higher ones are never asked for; said so that the compiler leaves them out.
-    if const { S::SIEVES && V <= S::SIFTED && R <= highest::<S>(V) } {
+    if const { V <= S::CAREFUL && R <= highest::<S>(V) } {
         // SAFETY: as the caller vouches.
-        unsafe { tile::<S, R, V, true>(p, at, steps) }
+        unsafe { tile::<S, R, V, true>(p, at, steps, region) }
     }
 }
 
@@ -241,33 +250,33 @@ struct Place {
     i: usize,
     j: usize,
     columns: usize,
-    /// About how many tiles of its group come before it.
-    nth: usize,
 }
 
 #[inline(always)]
-unsafe fn of_height<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(p: &Product, at: Place) {
+unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
-    if const { R <= highest::<S>(V) && (S::LOOKS_AHEAD || !AHEAD) } {
+    if const { R <= highest::<S>(V) } {
         // SAFETY: as the caller vouches.
         unsafe {
             if const { V == 0 } {
                 quad_tile::<S, R>(p, (at.group, at.i), (at.j, at.columns));
             } else {
-                tile::<S, R, V, AHEAD>(p, at, None);
+                tile::<S, R, V, false>(p, at, None, Region::none(p.a));
             }
         }
     }
 }
 
-/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or of some.
+/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or
+/// of some. With `AHEAD`, it asks for its part of a region.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
     p: &Product,
     at: Place,
     steps: Option<&Steps>,
+    region: Region,
 ) {
-    let Place { group, i, j, columns, nth } = at;
+    let Place { group, i, j, columns } = at;
     let last = columns - (V - 1) * S::LANES;
     // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
     // alone.
@@ -296,7 +305,6 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
         // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
         // multiply: a twentieth more time, a quarter for a tile of one vector.
         let rows = std::hint::black_box(rows);
-        let region = if AHEAD { p.ahead.of_tile(nth) } else { Region::none(first) };
         // At fixed distances from one place, where they are neighbours: more than some registers hold.
         let side_by_side = || {
             let (first, mut rows) = (std::hint::black_box(first), rows);

@@ -51,7 +51,7 @@ impl Sieve {
         let (a_end, b_end) = (p.runs.0 * p.runs.1 + p.k * p.a_col, p.runs.0 * p.b_run + p.k * p.b_row);
         let lies_well = p.groups.0 == 1 && (p.a_row == 1 || (p.a_col == 1 && p.runs.0 == 1));
         let is_near = a_end.max(b_end) <= i32::MAX as usize;
-        S::SIEVES && p.may_hold_zeros && lies_well && is_near && p.runs.0 * p.k <= MOST
+        S::CAREFUL > 0 && p.may_hold_zeros && lies_well && is_near && p.runs.0 * p.k <= MOST
     }
 
     /// That of a product which it fits.

@@ -24,12 +24,9 @@ pub(super) trait Simd: Copy {
     const VECTORS: usize;
     /// Most rows of a tile of one, two, three and four vectors: as many as fit the registers, 14 at most.
     const ROWS: [usize; 4];
-    /// Whether tiles ask for what is read next.
-    const LOOKS_AHEAD: bool = false;
-    /// Whether tiles that look ahead leave steps out, too.
-    const SIEVES: bool = false;
-    /// Most vectors of a tile that does so, two at least: fewer rows leave out more.
-    const SIFTED: usize = Self::VECTORS;
+    /// Most vectors of a tile that asks for what is read next and leaves out steps that add nothing, two at least; none does
+    /// for 0. The fewer rows a tile has, the more it leaves out.
+    const CAREFUL: usize = 0;
     type Vector: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;
@@ -90,6 +87,22 @@ pub(super) trait Simd: Copy {
             unsafe {
                 *to.add(count) = k as u32;
                 count += usize::from(rows.iter().any(|row| *row.add(k) != 0.0));
+            }
+        }
+        count
+    }
+    /// Writes those of `n ≤ LANES` values that are not zero, and the numbers beside them, one after the other. Returns how
+    /// many those are; it may write as many as a vector has lanes. What is not a number is not zero.
+    #[inline(always)]
+    unsafe fn pick_nonzero(from: (*const f32, *const u32), n: usize, to: (*mut f32, *mut u32)) -> usize {
+        let mut count = 0;
+        for i in 0..n {
+            // SAFETY: the caller vouches for the pointers.
+            unsafe {
+                let value = *from.0.add(i);
+                to.0.add(count).write(value);
+                to.1.add(count).write(*from.1.add(i));
+                count += usize::from(value != 0.0);
             }
         }
         count

@@ -63,11 +63,16 @@ impl Places {
         let (places, rest) = rest.split_at_mut(count * room);
         let lengths = &mut rest[..count];
         let mut lists = Filling { places: &self.all, dense, room, values, found: places, lengths: &mut *lengths };
-        match path {
-            // SAFETY: the path is given out only where the processor has AVX-512F.
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => unsafe { lists.avx512() },
-            _ => lists.portable(),
+        // SAFETY: there is a place for each value, and each list has room for whole vectors of them; `Path` only gives out
+        // what the processor has.
+        unsafe {
+            match path {
+                Path::Portable => lists.fill::<Portable>(),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx2 => lists.avx2(),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx512 => lists.avx512(),
+            }
         }
         Lists { values, places, lengths, room, most: self.most }
     }
@@ -84,53 +89,43 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Row by row of the dense values: those, and the list they go to.
+    /// Goes through the dense values row by row.
+    ///
+    /// # Safety
+    /// The processor must have the instructions of `S`, and the sizes must match.
     #[inline(always)]
-    fn each(&mut self, mut fill: impl FnMut(&[u32], &[f32], &mut [f32], &mut [f32]) -> u32) {
-        let lists = self.values.chunks_exact_mut(self.room).zip(self.found.chunks_exact_mut(self.room));
-        let rows = self.dense.chunks_exact(self.places.len()).zip(&mut *self.lengths);
-        for ((values, found), (dense, length)) in lists.zip(rows) {
-            *length = f32::from_bits(fill(self.places, dense, values, found));
+    unsafe fn fill<S: Simd>(&mut self) {
+        let n = self.places.len();
+        for (row, length) in self.lengths.iter_mut().enumerate() {
+            let (dense, at) = (&self.dense[row * n..][..n], row * self.room);
+            let values = self.values[at..at + self.room].as_mut_ptr();
+            let found = self.found[at..at + self.room].as_mut_ptr().cast::<u32>();
+            let (mut count, mut first) = (0, 0);
+            while first < n {
+                // SAFETY: the part's values lie within both slices; no more than have been read are written before `count`,
+                // so a whole vector there ends within the list's room.
+                count += unsafe {
+                    let from = (dense.as_ptr().add(first), self.places.as_ptr().add(first));
+                    S::pick_nonzero(from, (n - first).min(S::LANES), (values.add(count), found.add(count)))
+                };
+                first += S::LANES;
+            }
+            *length = f32::from_bits(count as u32);
         }
     }
 
-    fn portable(&mut self) {
-        self.each(|places, dense, values, found| {
-            let mut count = 0;
-            for (&value, &place) in dense.iter().zip(places) {
-                values[count as usize] = value;
-                found[count as usize] = f32::from_bits(place);
-                count += u32::from(value != 0.0);
-            }
-            count
-        });
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
+    unsafe fn avx2(&mut self) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.fill::<Avx2>() }
     }
 
-    /// # Safety
-    /// The processor must have AVX-512F.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,popcnt")]
+    #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq,popcnt,bmi1,bmi2")]
     unsafe fn avx512(&mut self) {
-        use std::arch::x86_64::*;
-        self.each(|places, dense, values, found| {
-            let (values, found) = (values.as_mut_ptr(), found.as_mut_ptr());
-            let mut count = 0;
-            for at in (0..dense.len()).step_by(SLOT) {
-                let part: __mmask16 = if dense.len() - at >= SLOT { !0 } else { (1 << (dense.len() - at)) - 1 };
-                // SAFETY: the part's values lie within both slices, for there is a place for each value; no more than have
-                // been read are written before `count`, so a whole vector there ends within the list's room.
-                unsafe {
-                    let dense = _mm512_maskz_loadu_ps(part, dense.as_ptr().add(at));
-                    let places = _mm512_maskz_loadu_epi32(part, places.as_ptr().add(at).cast());
-                    // Unordered: what is not a number counts.
-                    let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(dense, _mm512_setzero_ps());
-                    _mm512_storeu_ps(values.add(count), _mm512_maskz_compress_ps(nonzero, dense));
-                    _mm512_storeu_epi32(found.add(count).cast(), _mm512_maskz_compress_epi32(nonzero, places));
-                    count += nonzero.count_ones() as usize;
-                }
-            }
-            count as u32
-        });
+        // SAFETY: as the caller vouches.
+        unsafe { self.fill::<Avx512>() }
     }
 }
 
