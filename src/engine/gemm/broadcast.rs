@@ -1,17 +1,17 @@
-//! The broadcast kernel: tiles of C that stay in registers.
+//! The broadcast kernel: how a product is cut into tiles of C that stay in registers (`tile`).
 //!
 //! Columns that are left over beyond whole vectors would leave most lanes of one idle. Up to half a vector of them takes
 //! vectors of half the size. Up to four are done with lanes that run along A's rows (`strip`) where A lies column by
 //! column, or along its columns (`upright`) where it lies row by row; if these come in runs, which may be short, as `quads`.
 
-use super::Into;
 use super::ahead::Region;
-use super::kernel::{Finish, Product};
+use super::kernel::Product;
 use super::quads::quad_tile;
 use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{QUAD, Simd};
 use super::strip::{STRIP, strip};
+use super::tile::{Place, finish, tile};
 use super::upright::upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
@@ -69,10 +69,10 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // SAFETY: as the caller vouches, and A's rows are neighbours.
         unsafe { strip::<S>(p, end, stands) }
     }
-    // Of the rest, a block of its own in vectors that cost half as much.
+    // What is left of a vector then is a block of its own, in vectors that cost half as much.
     let is_rest_narrow = end > S::LANES && end % S::LANES <= narrow && !sieves;
     let whole = if is_rest_narrow { end - end % S::LANES } else { end };
-    // In narrow tiles, a step is too short for either.
+    // Of one vector, a step is too short to ask for what comes next, or to be worth finding.
     let fits = Sieve::fits::<S>(p);
     let looks_ahead = S::CAREFUL > 0 && p.groups.0 == 1 && p.ahead.is_something();
     if (fits || looks_ahead) && whole > S::LANES {
@@ -103,36 +103,6 @@ unsafe fn columns<S: Simd>(p: &Product) {
     }
     // SAFETY: the rest of all rows; what tiles have written they have finished.
     unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
-}
-
-/// Does what the product ends with to C's values of so many rows and columns from the first ones on.
-///
-/// # Safety
-/// They must lie within C, and so within the gate.
-#[inline(always)]
-unsafe fn finish<S: Simd>(p: &Product, (i, rows): (usize, usize), (j, columns): (usize, usize)) {
-    let (gate, gate_row) = match p.end {
-        Finish::Plain => return,
-        Finish::Rectify => (p.c.cast_const(), p.c_row),
-        Finish::WherePositive { gate, row } => (gate, row),
-    };
-    let or_nan = matches!(p.end, Finish::Rectify);
-    for i in i..i + rows {
-        let mut done = 0;
-        while done < columns {
-            let n = (columns - done).min(S::LANES);
-            // SAFETY: as the caller vouches.
-            unsafe {
-                let (c, gate) = (p.c.add(i * p.c_row + j + done), gate.add(i * gate_row + j + done));
-                if n == S::LANES {
-                    S::store(c, S::where_positive(S::load(c), S::load(gate), or_nan));
-                } else {
-                    S::store_part(c, S::where_positive(S::load_part(c, n), S::load_part(gate, n), or_nan), n);
-                }
-            }
-            done += n;
-        }
-    }
 }
 
 /// Calls `$task` with the height as a constant.
@@ -168,7 +138,7 @@ unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) 
 /// their columns which steps are worth doing.
 ///
 /// # Safety
-/// The columns must lie within the product, which must be a single group.
+/// The columns must lie within the product, which must be a single group; a sieve must fit it if it is said to.
 #[inline(always)]
 unsafe fn careful<S: Simd>(p: &Product, end: usize, fits: bool) {
     let highest = highest::<S>(end.div_ceil(S::LANES).min(S::CAREFUL));
@@ -240,18 +210,6 @@ const fn highest<S: Simd>(vectors: usize) -> usize {
     S::ROWS[vectors.saturating_sub(1)]
 }
 
-/// Most rows whose places fit registers besides all else.
-const MOST_APART: usize = 9;
-
-/// Where a tile lies: its first row in its group, its columns.
-#[derive(Clone, Copy)]
-struct Place {
-    group: usize,
-    i: usize,
-    j: usize,
-    columns: usize,
-}
-
 #[inline(always)]
 unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
@@ -262,181 +220,6 @@ unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Pl
                 quad_tile::<S, R>(p, (at.group, at.i), (at.j, at.columns));
             } else {
                 tile::<S, R, V, false>(p, at, None, Region::none(p.a));
-            }
-        }
-    }
-}
-
-/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or
-/// of some. With `AHEAD`, it asks for its part of a region.
-#[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
-    p: &Product,
-    at: Place,
-    steps: Option<&Steps>,
-    region: Region,
-) {
-    let Place { group, i, j, columns } = at;
-    let last = columns - (V - 1) * S::LANES;
-    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
-    // alone.
-    unsafe {
-        let mut sums = [[S::zero(); V]; R];
-        if !p.bias.is_null() {
-            for (v, sum) in sums[0].iter_mut().enumerate() {
-                let from = p.bias.add(j + v * S::LANES);
-                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-            }
-            sums = [sums[0]; R];
-        } else if p.into == Into::Add {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let c = p.c.add((group * p.m + i + r) * p.c_row + j);
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let from = c.add(v * S::LANES);
-                    *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-                }
-            }
-        }
-        let first = p.a.add(group * p.groups.1 + i * p.a_row);
-        let mut rows = [first; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = first.add(r * p.a_row);
-        }
-        // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
-        // multiply: a twentieth more time, a quarter for a tile of one vector.
-        let rows = std::hint::black_box(rows);
-        // At fixed distances from one place, where they are neighbours: more than some registers hold.
-        let side_by_side = || {
-            let (first, mut rows) = (std::hint::black_box(first), rows);
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = first.add(r);
-            }
-            rows
-        };
-        if let Some(steps) = steps.filter(|_| AHEAD) {
-            match p.a_row {
-                1 => sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), steps, region),
-                _ => sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), steps, region),
-            }
-        } else if R > MOST_APART && p.a_row == 1 {
-            all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
-        } else {
-            all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
-        }
-        if p.may_hold_zeros {
-            for sums in &mut sums {
-                for sum in sums {
-                    *sum = S::without_sign_of_zero(*sum);
-                }
-            }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            let c = p.c.add((group * p.m + i + r) * p.c_row + j);
-            for (v, &sum) in sums.iter().enumerate() {
-                let c = c.add(v * S::LANES);
-                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
-            }
-        }
-        // Not while they are in registers, which the compiler then gives other uses.
-        finish::<S>(p, (group * p.m + i, R), (j, columns));
-    }
-}
-
-/// Does all steps.
-///
-/// # Safety
-/// As for [`tile`].
-#[inline(always)]
-unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
-    p: &Product,
-    sums: &mut [[S::Vector; V]; R],
-    rows: &[*const f32; R],
-    (j, last): (usize, usize),
-    region: Region,
-) {
-    // Plain loops: a closure would not take the instructions of its surroundings over.
-    for run in 0..p.runs.0 {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
-            let mut ahead = region.start.wrapping_add(run * region.run);
-            for _ in 0..p.k {
-                if AHEAD {
-                    S::prefetch_later(ahead);
-                    ahead = ahead.wrapping_add(region.step);
-                }
-                step::<S, R, V>(sums, rows, at, b, last);
-                (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
-            }
-        }
-    }
-}
-
-/// Does the steps that are worth doing.
-///
-/// # Safety
-/// As for [`tile`]; the steps must be its own.
-#[inline(always)]
-unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
-    p: &Product,
-    sums: &mut [[S::Vector; V]; R],
-    rows: &[*const f32; R],
-    (j, last): (usize, usize),
-    steps: &Steps,
-    region: Region,
-) {
-    /// Steps between two looks ahead.
-    const STRIDE: usize = 8;
-    let count = steps.len();
-    let mut lines = region.lines((p.runs.0, p.k), count.div_ceil(STRIDE));
-    let mut i = 0;
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let b = p.b.add(j);
-        while i < count {
-            lines.ask::<S>();
-            let end = (i + STRIDE).min(count);
-            // Twice, so that the question is not asked at every step.
-            if last == S::LANES {
-                while i < end {
-                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
-                    step::<S, R, V>(sums, rows, at, b.add(of_b), S::LANES);
-                    i += 1;
-                }
-            } else {
-                while i < end {
-                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
-                    step::<S, R, V>(sums, rows, at, b.add(of_b), last);
-                    i += 1;
-                }
-            }
-        }
-    }
-}
-
-/// Adds the products of the values at `at` in each row with the row of B at `b`.
-///
-/// # Safety
-/// As for [`tile`], of a step of its.
-#[inline(always)]
-unsafe fn step<S: Simd, const R: usize, const V: usize>(
-    sums: &mut [[S::Vector; V]; R],
-    rows: &[*const f32; R],
-    at: usize,
-    b: *const f32,
-    last: usize,
-) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let mut row = [S::zero(); V];
-        for (v, vector) in row.iter_mut().enumerate() {
-            let from = b.wrapping_add(v * S::LANES);
-            *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-        }
-        for (sums, a) in sums.iter_mut().zip(rows) {
-            let value = S::splat(*a.add(at));
-            for (sum, &b) in sums.iter_mut().zip(&row) {
-                *sum = S::multiply_add(value, b, *sum);
             }
         }
     }

@@ -20,6 +20,7 @@ mod sieve;
 mod simd;
 pub mod sparse;
 mod strip;
+mod tile;
 mod transpose;
 mod upright;
 

@@ -1,0 +1,225 @@
+//! A tile of the broadcast kernel: its sums stay in registers while `k` runs, over all steps or over those that a sieve has
+//! found.
+
+use super::Into;
+use super::ahead::Region;
+use super::kernel::{Finish, Product};
+use super::sieve::Steps;
+use super::simd::Simd;
+
+/// Most rows whose places fit registers besides all else.
+const MOST_APART: usize = 9;
+
+/// Where a tile lies: its first row in its group, its columns.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) group: usize,
+    pub(super) i: usize,
+    pub(super) j: usize,
+    pub(super) columns: usize,
+}
+
+/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or
+/// of some. With `AHEAD`, it asks for its part of a region.
+#[inline(always)]
+pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    at: Place,
+    steps: Option<&Steps>,
+    region: Region,
+) {
+    let Place { group, i, j, columns } = at;
+    let last = columns - (V - 1) * S::LANES;
+    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
+    // alone.
+    unsafe {
+        let mut sums = [[S::zero(); V]; R];
+        if !p.bias.is_null() {
+            for (v, sum) in sums[0].iter_mut().enumerate() {
+                let from = p.bias.add(j + v * S::LANES);
+                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+            }
+            sums = [sums[0]; R];
+        } else if p.into == Into::Add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let from = c.add(v * S::LANES);
+                    *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+                }
+            }
+        }
+        let first = p.a.add(group * p.groups.1 + i * p.a_row);
+        let mut rows = [first; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = first.add(r * p.a_row);
+        }
+        // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
+        // multiply: a twentieth more time, a quarter for a tile of one vector.
+        let rows = std::hint::black_box(rows);
+        // At fixed distances from one place, where they are neighbours: more than some registers hold.
+        let side_by_side = || {
+            let (first, mut rows) = (std::hint::black_box(first), rows);
+            for (r, row) in rows.iter_mut().enumerate() {
+                *row = first.add(r);
+            }
+            rows
+        };
+        if let Some(steps) = steps.filter(|_| AHEAD) {
+            match p.a_row {
+                1 => sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), steps, region),
+                _ => sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), steps, region),
+            }
+        } else if R > MOST_APART && p.a_row == 1 {
+            all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
+        } else {
+            all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
+        }
+        if p.may_hold_zeros {
+            for sums in &mut sums {
+                for sum in sums {
+                    *sum = S::without_sign_of_zero(*sum);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+            for (v, &sum) in sums.iter().enumerate() {
+                let c = c.add(v * S::LANES);
+                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
+            }
+        }
+        // Not while they are in registers, which the compiler then gives other uses.
+        finish::<S>(p, (group * p.m + i, R), (j, columns));
+    }
+}
+
+/// Does all steps.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    (j, last): (usize, usize),
+    region: Region,
+) {
+    // Plain loops: a closure would not take the instructions of its surroundings over.
+    for run in 0..p.runs.0 {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
+            let mut ahead = region.start.wrapping_add(run * region.run);
+            for _ in 0..p.k {
+                if AHEAD {
+                    S::prefetch_later(ahead);
+                    ahead = ahead.wrapping_add(region.step);
+                }
+                step::<S, R, V>(sums, rows, at, b, last);
+                (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
+            }
+        }
+    }
+}
+
+/// Does the steps that are worth doing.
+///
+/// # Safety
+/// As for [`tile`]; the steps must be its own.
+#[inline(always)]
+unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    (j, last): (usize, usize),
+    steps: &Steps,
+    region: Region,
+) {
+    /// Steps between two looks ahead.
+    const STRIDE: usize = 8;
+    let count = steps.len();
+    let mut lines = region.lines((p.runs.0, p.k), count.div_ceil(STRIDE));
+    let mut i = 0;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let b = p.b.add(j);
+        while i < count {
+            lines.ask::<S>();
+            let end = (i + STRIDE).min(count);
+            // Twice, so that the question is not asked at every step.
+            if last == S::LANES {
+                while i < end {
+                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
+                    step::<S, R, V>(sums, rows, at, b.add(of_b), S::LANES);
+                    i += 1;
+                }
+            } else {
+                while i < end {
+                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
+                    step::<S, R, V>(sums, rows, at, b.add(of_b), last);
+                    i += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of the values at `at` in each row with the row of B at `b`.
+///
+/// # Safety
+/// As for [`tile`], of a step of its.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    at: usize,
+    b: *const f32,
+    last: usize,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut row = [S::zero(); V];
+        for (v, vector) in row.iter_mut().enumerate() {
+            let from = b.wrapping_add(v * S::LANES);
+            *vector = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+        }
+        for (sums, a) in sums.iter_mut().zip(rows) {
+            let value = S::splat(*a.add(at));
+            for (sum, &b) in sums.iter_mut().zip(&row) {
+                *sum = S::multiply_add(value, b, *sum);
+            }
+        }
+    }
+}
+
+/// Does what the product ends with to C's values of so many rows and columns from the first ones on.
+///
+/// # Safety
+/// They must lie within C, and so within the gate.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd>(p: &Product, (i, rows): (usize, usize), (j, columns): (usize, usize)) {
+    let (gate, gate_row) = match p.end {
+        Finish::Plain => return,
+        Finish::Rectify => (p.c.cast_const(), p.c_row),
+        Finish::WherePositive { gate, row } => (gate, row),
+    };
+    let or_nan = matches!(p.end, Finish::Rectify);
+    for i in i..i + rows {
+        let mut done = 0;
+        while done < columns {
+            let n = (columns - done).min(S::LANES);
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let (c, gate) = (p.c.add(i * p.c_row + j + done), gate.add(i * gate_row + j + done));
+                if n == S::LANES {
+                    S::store(c, S::where_positive(S::load(c), S::load(gate), or_nan));
+                } else {
+                    S::store_part(c, S::where_positive(S::load_part(c, n), S::load_part(gate, n), or_nan), n);
+                }
+            }
+            done += n;
+        }
+    }
+}
