@@ -38,6 +38,11 @@ impl Region {
         Self { start: at, tiles: 0, tile: 0, run: 0, step: 0 }
     }
 
+    /// Whether it is one that nothing is gained by asking for.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.tiles == 0
+    }
+
     /// Values in a row, asked for by tiles of so many runs of so many steps.
     fn row(start: *const f32, values: usize, (runs, steps): (usize, usize)) -> Self {
         let run = steps * LINE;
@@ -62,7 +67,7 @@ impl Region {
     /// The lines of a tile of so many runs of so many steps, to be asked for in `count` goes.
     #[inline(always)]
     pub(super) fn lines(&self, (runs, steps): (usize, usize), count: usize) -> Lines {
-        let each = if self.tiles == 0 { 0 } else { (runs * steps).div_ceil(count.max(1)) };
+        let each = if self.is_nothing() { 0 } else { (runs * steps).div_ceil(count.max(1)) };
         let jump = self.run.wrapping_sub(steps * self.step);
         Lines { next: self.start, step: self.step, jump, left: steps, steps, each }
     }
@@ -116,7 +121,7 @@ impl Ahead {
 
     /// Whether there is something to ask for.
     pub(super) fn is_something(&self) -> bool {
-        self.regions.iter().any(|region| region.tiles > 0)
+        !self.regions.iter().all(Region::is_nothing)
     }
 
     /// What the tile that comes as the `nth` one asks for.

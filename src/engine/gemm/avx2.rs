@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Place, QUAD, Simd};
+use super::simd::{Part, Place, QUAD, Simd};
 
 /// 16 registers of 8 values.
 #[derive(Clone, Copy)]
@@ -75,9 +75,16 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const VECTORS: usize = 2;
     const ROWS: [usize; 4] = [8, 6, 4, 4];
-    const CAREFUL: usize = 3;
+    const CAREFUL: usize = 2;
     type Vector = __m256;
     type Narrow = Self;
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
+    unsafe fn apart(part: impl Part<Self>) {
+        // SAFETY: as the caller vouches.
+        unsafe { part.run() }
+    }
 
     #[inline(always)]
     unsafe fn zero() -> __m256 {

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::simd::{Place, QUAD, Simd};
+use super::simd::{Part, Place, QUAD, Simd};
 
 /// 32 registers of 16 values.
 #[derive(Clone, Copy)]
@@ -16,6 +16,13 @@ impl Simd for Avx512 {
     const CAREFUL: usize = 4;
     type Vector = __m512;
     type Narrow = Avx2;
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq,popcnt,bmi1,bmi2")]
+    unsafe fn apart(part: impl Part<Self>) {
+        // SAFETY: as the caller vouches.
+        unsafe { part.run() }
+    }
 
     #[inline(always)]
     unsafe fn zero() -> __m512 {

@@ -6,12 +6,12 @@
 
 use super::ahead::Region;
 use super::kernel::Product;
-use super::quads::quad_tile;
+use super::quads::Quads;
 use super::row::row;
 use super::sieve::{Sieve, Steps};
-use super::simd::{QUAD, Simd};
+use super::simd::{Part, QUAD, Simd};
 use super::strip::{STRIP, strip};
-use super::tile::{Place, finish, tile};
+use super::tile::{Place, Tile, finish};
 use super::upright::upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
@@ -147,45 +147,69 @@ unsafe fn careful<S: Simd>(p: &Product, end: usize, fits: bool) {
     for tile in 0..tiles {
         let below = p.m * (tile + 1) / tiles;
         // SAFETY: the rows lie within the product; each arm has as many as there are.
-        unsafe { heights!(below - i, |R| across::<S, R>(p, (i, tile, tiles), end, (&mut sieve, &mut steps))) }
+        unsafe {
+            heights!(below - i, |R| across::<S, R>(Row {
+                p,
+                i,
+                nth: tile,
+                tiles,
+                end,
+                sieve: &mut sieve,
+                steps: &mut steps
+            }))
+        }
         i = below;
     }
 }
 
-/// Tiles of `R` rows from row `i` on, one beside the other: the `nth` ones from above, of so many.
-#[inline(always)]
-unsafe fn across<S: Simd, const R: usize>(
-    p: &Product,
-    (i, nth, tiles): (usize, usize, usize),
+/// Tiles of `R` rows from row `i` on, one beside the other up to column `end`: the `nth` ones from above, of so many.
+struct Row<'a, const R: usize> {
+    p: &'a Product,
+    i: usize,
+    nth: usize,
+    tiles: usize,
     end: usize,
-    (sieve, steps): (&mut Option<Sieve>, &mut Steps),
-) {
+    sieve: &'a mut Option<Sieve>,
+    steps: &'a mut Steps,
+}
+
+#[inline(always)]
+unsafe fn across<S: Simd, const R: usize>(row: Row<'_, R>) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
-    if const { S::CAREFUL == 0 || R > highest::<S>(2) } {
-        return;
+    if const { S::CAREFUL > 0 && R <= highest::<S>(2) } {
+        // SAFETY: as the caller vouches.
+        unsafe { S::apart(row) }
     }
-    // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
-    unsafe {
-        let pays = match sieve {
-            Some(sieve) => sieve.find::<S, R>(p, i, steps),
-            None => false,
-        };
-        let steps = pays.then_some(&*steps);
-        let mut j = 0;
-        while j < end {
-            // Not one vector alone at last: there, a step is too short for so much care.
-            let vectors = match (end - j).div_ceil(S::LANES) {
-                left if left == S::CAREFUL + 1 => S::CAREFUL - 1,
-                left => left.min(S::CAREFUL),
+}
+
+impl<S: Simd, const R: usize> Part<S> for Row<'_, R> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { p, i, nth, tiles, end, sieve, steps } = self;
+        // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
+        unsafe {
+            let pays = match sieve {
+                Some(sieve) => sieve.find::<S, R>(p, i, steps),
+                None => false,
             };
-            let at = Place { group: 0, i, j, columns: (end - j).min(vectors * S::LANES) };
-            let region = p.ahead.of_tile(nth + j / (S::CAREFUL * S::LANES) * tiles);
-            match vectors {
-                2 => careful_tile::<S, R, 2>(p, at, steps, region),
-                3 => careful_tile::<S, R, 3>(p, at, steps, region),
-                _ => careful_tile::<S, R, 4>(p, at, steps, region),
+            let steps = pays.then_some(&*steps);
+            let mut j = 0;
+            while j < end {
+                // Not one vector alone at last: there, a step is too short for so much care.
+                let vectors = match (end - j).div_ceil(S::LANES) {
+                    left if left == S::CAREFUL + 1 && S::CAREFUL > 2 => S::CAREFUL - 1,
+                    left => left.min(S::CAREFUL),
+                };
+                let at = Place { group: 0, i, j, columns: (end - j).min(vectors * S::LANES) };
+                let region = p.ahead.of_tile(nth + j / (S::CAREFUL * S::LANES) * tiles);
+                match vectors {
+                    1 => careful_tile::<S, R, 1>(p, at, steps, region),
+                    2 => careful_tile::<S, R, 2>(p, at, steps, region),
+                    3 => careful_tile::<S, R, 3>(p, at, steps, region),
+                    _ => careful_tile::<S, R, 4>(p, at, steps, region),
+                }
+                j += at.columns;
             }
-            j += at.columns;
         }
     }
 }
@@ -200,7 +224,12 @@ unsafe fn careful_tile<S: Simd, const R: usize, const V: usize>(
     // Wider and higher ones are never asked for; said so that the compiler leaves them out.
     if const { V <= S::CAREFUL && R <= highest::<S>(V) } {
         // SAFETY: as the caller vouches.
-        unsafe { tile::<S, R, V, true>(p, at, steps, region) }
+        unsafe {
+            match steps {
+                None if region.is_nothing() => S::apart(Tile::<R, V, false> { p, at, steps, region }),
+                _ => S::apart(Tile::<R, V, true> { p, at, steps, region }),
+            }
+        }
     }
 }
 
@@ -217,9 +246,9 @@ unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Pl
         // SAFETY: as the caller vouches.
         unsafe {
             if const { V == 0 } {
-                quad_tile::<S, R>(p, (at.group, at.i), (at.j, at.columns));
+                S::apart(Quads::<R> { p, at });
             } else {
-                tile::<S, R, V, false>(p, at, None, Region::none(p.a));
+                S::apart(Tile::<R, V, false> { p, at, steps: None, region: Region::none(p.a) });
             }
         }
     }

@@ -9,33 +9,41 @@
 //! ```
 
 use super::kernel::Product;
-use super::simd::{QUAD, Simd};
+use super::simd::{Part, QUAD, Simd};
+use super::tile::Place;
 use super::upright::finish_few;
 
 /// A tile of `R` rows and up to four columns, of a product whose A has contiguous columns.
-#[inline(always)]
-pub(super) unsafe fn quad_tile<S: Simd, const R: usize>(
-    p: &Product,
-    (group, i): (usize, usize),
-    (j, columns): (usize, usize),
-) {
-    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
-    unsafe {
-        let mut sums = [S::zero(); R];
-        let (first, most) = (p.a.add(group * p.groups.1 + i * p.a_row), S::LANES / QUAD);
-        for run in 0..p.runs.0 {
-            let (a, mut b) = (first.add(run * p.runs.1), p.b.add(run * p.b_run + j));
-            let mut k = 0;
-            while k + most <= p.k {
-                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), most, columns);
-                (b, k) = (b.wrapping_add(most * p.b_row), k + most);
+///
+/// # Safety
+/// It must lie within the product.
+pub(super) struct Quads<'a, const R: usize> {
+    pub(super) p: &'a Product,
+    pub(super) at: Place,
+}
+
+impl<S: Simd, const R: usize> Part<S> for Quads<'_, R> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { p, at: Place { group, i, j, columns } } = self;
+        // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
+        unsafe {
+            let mut sums = [S::zero(); R];
+            let (first, most) = (p.a.add(group * p.groups.1 + i * p.a_row), S::LANES / QUAD);
+            for run in 0..p.runs.0 {
+                let (a, mut b) = (first.add(run * p.runs.1), p.b.add(run * p.b_run + j));
+                let mut k = 0;
+                while k + most <= p.k {
+                    add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), most, columns);
+                    (b, k) = (b.wrapping_add(most * p.b_row), k + most);
+                }
+                if k < p.k {
+                    add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), p.k - k, columns);
+                }
             }
-            if k < p.k {
-                add_quads::<S, R>(&mut sums, (a.add(k), p.a_row), (b, p.b_row), p.k - k, columns);
+            for (r, &sum) in sums.iter().enumerate() {
+                finish_few(p, group * p.m + i + r, (j, columns), &S::fold(sum));
             }
-        }
-        for (r, &sum) in sums.iter().enumerate() {
-            finish_few(p, group * p.m + i + r, (j, columns), &S::fold(sum));
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) trait Simd: Copy {
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;
 
+    /// Runs a part of a kernel, compiled as a function of its own.
+    unsafe fn apart(part: impl Part<Self>);
     unsafe fn zero() -> Self::Vector;
     unsafe fn splat(value: f32) -> Self::Vector;
     unsafe fn load(from: *const f32) -> Self::Vector;
@@ -159,6 +161,17 @@ pub(super) trait Simd: Copy {
     }
 }
 
+/// A part of a kernel that is compiled as a function of its own. In one with dozens of loops the compiler loses its
+/// overview of the registers, and takes minutes.
+pub(super) trait Part<S> {
+    /// To be marked `#[inline(always)]`, and all that it calls in its loops: only what is inlined is compiled for the
+    /// instructions of `S`.
+    ///
+    /// # Safety
+    /// As for [`Simd`], and what the part itself asks for.
+    unsafe fn run(self);
+}
+
 /// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -169,6 +182,12 @@ impl Simd for Portable {
     const ROWS: [usize; 4] = [6, 4, 4, 4];
     type Vector = [f32; 8];
     type Narrow = Self;
+
+    #[inline(never)]
+    unsafe fn apart(part: impl Part<Self>) {
+        // SAFETY: as the caller vouches.
+        unsafe { part.run() }
+    }
 
     #[inline(always)]
     unsafe fn zero() -> [f32; 8] {

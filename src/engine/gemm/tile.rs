@@ -5,7 +5,7 @@ use super::Into;
 use super::ahead::Region;
 use super::kernel::{Finish, Product};
 use super::sieve::Steps;
-use super::simd::Simd;
+use super::simd::{Part, Simd};
 
 /// Most rows whose places fit registers besides all else.
 const MOST_APART: usize = 9;
@@ -19,85 +19,92 @@ pub(super) struct Place {
     pub(super) columns: usize,
 }
 
-/// A tile of `R` rows and `columns` columns in `V` vectors, the last of which may be a part; of all steps, or
-/// of some. With `AHEAD`, it asks for its part of a region.
-#[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
-    p: &Product,
-    at: Place,
-    steps: Option<&Steps>,
-    region: Region,
-) {
-    let Place { group, i, j, columns } = at;
-    let last = columns - (V - 1) * S::LANES;
-    // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
-    // alone.
-    unsafe {
-        let mut sums = [[S::zero(); V]; R];
-        if !p.bias.is_null() {
-            for (v, sum) in sums[0].iter_mut().enumerate() {
-                let from = p.bias.add(j + v * S::LANES);
-                *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
-            }
-            sums = [sums[0]; R];
-        } else if p.into == Into::Add {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let c = p.c.add((group * p.m + i + r) * p.c_row + j);
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let from = c.add(v * S::LANES);
+/// A tile of `R` rows and so many columns as its place has in `V` vectors, the last of which may be a part; of all steps,
+/// or of some. With `AHEAD`, it asks for its part of a region.
+///
+/// # Safety
+/// It must lie within the product, and the steps be those of its rows.
+pub(super) struct Tile<'a, const R: usize, const V: usize, const AHEAD: bool> {
+    pub(super) p: &'a Product,
+    pub(super) at: Place,
+    pub(super) steps: Option<&'a Steps>,
+    pub(super) region: Region,
+}
+
+impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Tile<'_, R, V, AHEAD> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { p, at: Place { group, i, j, columns }, steps, region } = self;
+        let last = columns - (V - 1) * S::LANES;
+        // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
+        // alone.
+        unsafe {
+            let mut sums = [[S::zero(); V]; R];
+            if !p.bias.is_null() {
+                for (v, sum) in sums[0].iter_mut().enumerate() {
+                    let from = p.bias.add(j + v * S::LANES);
                     *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
                 }
-            }
-        }
-        let first = p.a.add(group * p.groups.1 + i * p.a_row);
-        let mut rows = [first; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = first.add(r * p.a_row);
-        }
-        // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
-        // multiply: a twentieth more time, a quarter for a tile of one vector.
-        let rows = std::hint::black_box(rows);
-        // At fixed distances from one place, where they are neighbours: more than some registers hold.
-        let side_by_side = || {
-            let (first, mut rows) = (std::hint::black_box(first), rows);
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = first.add(r);
-            }
-            rows
-        };
-        if let Some(steps) = steps.filter(|_| AHEAD) {
-            match p.a_row {
-                1 => sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), steps, region),
-                _ => sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), steps, region),
-            }
-        } else if R > MOST_APART && p.a_row == 1 {
-            all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
-        } else {
-            all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
-        }
-        if p.may_hold_zeros {
-            for sums in &mut sums {
-                for sum in sums {
-                    *sum = S::without_sign_of_zero(*sum);
+                sums = [sums[0]; R];
+            } else if p.into == Into::Add {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        let from = c.add(v * S::LANES);
+                        *sum = if v + 1 < V || last == S::LANES { S::load(from) } else { S::load_part(from, last) };
+                    }
                 }
             }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            let c = p.c.add((group * p.m + i + r) * p.c_row + j);
-            for (v, &sum) in sums.iter().enumerate() {
-                let c = c.add(v * S::LANES);
-                if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
+            let first = p.a.add(group * p.groups.1 + i * p.a_row);
+            let mut rows = [first; R];
+            for (r, row) in rows.iter_mut().enumerate() {
+                *row = first.add(r * p.a_row);
             }
+            // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
+            // multiply: a twentieth more time, a quarter for a tile of one vector.
+            let rows = std::hint::black_box(rows);
+            // At fixed distances from one place, where they are neighbours: more than some registers hold.
+            let side_by_side = || {
+                let (first, mut rows) = (std::hint::black_box(first), rows);
+                for (r, row) in rows.iter_mut().enumerate() {
+                    *row = first.add(r);
+                }
+                rows
+            };
+            if let Some(steps) = steps.filter(|_| AHEAD) {
+                match p.a_row {
+                    1 => sift::<S, R, V, true>(p, &mut sums, &side_by_side(), (j, last), steps, region),
+                    _ => sift::<S, R, V, false>(p, &mut sums, &rows, (j, last), steps, region),
+                }
+            } else if R > MOST_APART && p.a_row == 1 {
+                all::<S, R, V, AHEAD>(p, &mut sums, &side_by_side(), (j, last), region);
+            } else {
+                all::<S, R, V, AHEAD>(p, &mut sums, &rows, (j, last), region);
+            }
+            if p.may_hold_zeros {
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = S::without_sign_of_zero(*sum);
+                    }
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                let c = p.c.add((group * p.m + i + r) * p.c_row + j);
+                for (v, &sum) in sums.iter().enumerate() {
+                    let c = c.add(v * S::LANES);
+                    if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
+                }
+            }
+            // Not while they are in registers, which the compiler then gives other uses.
+            finish::<S>(p, (group * p.m + i, R), (j, columns));
         }
-        // Not while they are in registers, which the compiler then gives other uses.
-        finish::<S>(p, (group * p.m + i, R), (j, columns));
     }
 }
 
 /// Does all steps.
 ///
 /// # Safety
-/// As for [`tile`].
+/// As for [`Tile`].
 #[inline(always)]
 unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
     p: &Product,
@@ -127,7 +134,7 @@ unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
 /// Does the steps that are worth doing.
 ///
 /// # Safety
-/// As for [`tile`]; the steps must be its own.
+/// As for [`Tile`]; the steps must be its own.
 #[inline(always)]
 unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
     p: &Product,
@@ -169,7 +176,7 @@ unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
 /// Adds the products of the values at `at` in each row with the row of B at `b`.
 ///
 /// # Safety
-/// As for [`tile`], of a step of its.
+/// As for [`Tile`], of a step of its.
 #[inline(always)]
 unsafe fn step<S: Simd, const R: usize, const V: usize>(
     sums: &mut [[S::Vector; V]; R],
