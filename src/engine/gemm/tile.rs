@@ -88,6 +88,7 @@ impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Til
                     }
                 }
             }
+            end::<S, R, V>(p, &mut sums, (group * p.m + i, j, last));
             for (r, sums) in sums.iter().enumerate() {
                 let c = p.c.add((group * p.m + i + r) * p.c_row + j);
                 for (v, &sum) in sums.iter().enumerate() {
@@ -95,8 +96,6 @@ impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Til
                     if v + 1 < V || last == S::LANES { S::store(c, sum) } else { S::store_part(c, sum, last) }
                 }
             }
-            // Not while they are in registers, which the compiler then gives other uses.
-            finish::<S>(p, (group * p.m + i, R), (j, columns));
         }
     }
 }
@@ -196,6 +195,41 @@ unsafe fn step<S: Simd, const R: usize, const V: usize>(
             let value = S::splat(*a.add(at));
             for (sum, &b) in sums.iter_mut().zip(&row) {
                 *sum = S::multiply_add(value, b, *sum);
+            }
+        }
+    }
+}
+
+/// Does what the product ends with to the sums of a tile, whose last vectors hold `last` columns.
+///
+/// # Safety
+/// As for [`Tile`], whose first value is that of row `i` and column `j`.
+#[inline(always)]
+unsafe fn end<S: Simd, const R: usize, const V: usize>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    (i, j, last): (usize, usize, usize),
+) {
+    // SAFETY: as the caller vouches; the gate is as large as C.
+    unsafe {
+        match p.end {
+            Finish::Plain => {}
+            Finish::Rectify => {
+                for sums in sums {
+                    for sum in sums {
+                        *sum = S::where_positive(*sum, *sum, true);
+                    }
+                }
+            }
+            Finish::WherePositive { gate, row } => {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let gate = gate.add((i + r) * row + j);
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        let gate = gate.add(v * S::LANES);
+                        let gate = if v + 1 < V || last == S::LANES { S::load(gate) } else { S::load_part(gate, last) };
+                        *sum = S::where_positive(*sum, gate, false);
+                    }
+                }
             }
         }
     }
