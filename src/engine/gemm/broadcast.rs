@@ -11,7 +11,7 @@ use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{Part, QUAD, Simd};
 use super::strip::{STRIP, strip};
-use super::tile::{Place, Tile, finish};
+use super::tile::{MOST_APART, Place, Tile, finish};
 use super::upright::upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
@@ -118,18 +118,30 @@ macro_rules! heights {
     };
 }
 
+/// Sums that keep the multipliers busy: each product waits for the one before it.
+const BUSY: usize = 12;
+
 /// All rows of a block of columns, in tiles of about equal height; in quads for `V` = 0.
+///
+/// Where a group's tiles would have too few sums, as the narrow rows of a small image, they reach over to the next group.
 #[inline(always)]
 unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
-    let tiles = p.m.div_ceil(highest::<S>(V));
-    for group in 0..p.groups.0 {
-        let mut i = 0;
+    let (mut groups, mut rows, mut tiles) = (p.groups.0, p.m, p.m.div_ceil(highest::<S>(V)));
+    if V > 0 && groups > 1 && p.a_row != 1 && rows * V < BUSY * tiles {
+        (groups, rows) = (1, groups * rows);
+        tiles = rows.div_ceil(highest::<S>(V).min(MOST_APART));
+    }
+    for group in 0..groups {
+        let (mut at, mut done) = (Place { group, i: 0, j, columns }, 0);
         for tile in 0..tiles {
-            let end = p.m * (tile + 1) / tiles;
-            let at = Place { group, i, j, columns };
-            // SAFETY: rows i..end of the group lie within the product; each arm has as many rows as there are.
-            unsafe { heights!(end - i, |R| of_height::<S, R, V>(p, at)) }
-            i = end;
+            let end = rows * (tile + 1) / tiles;
+            // SAFETY: the rows lie within the product, all in one group if others than tiles want them so; each arm has as
+            // many rows as there are.
+            unsafe { heights!(end - done, |R| of_height::<S, R, V>(p, at)) }
+            (at.i, done) = (at.i + end - done, end);
+            while at.i >= p.m && done < rows {
+                (at.group, at.i) = (at.group + 1, at.i - p.m);
+            }
         }
     }
 }
@@ -146,24 +158,15 @@ unsafe fn careful<S: Simd>(p: &Product, end: usize, fits: bool) {
     let (mut sieve, mut steps) = (fits.then(Sieve::new), Steps::new());
     for tile in 0..tiles {
         let below = p.m * (tile + 1) / tiles;
+        let row = Row { p, i, nth: tile, tiles, end, sieve: &mut sieve, steps: &mut steps };
         // SAFETY: the rows lie within the product; each arm has as many as there are.
-        unsafe {
-            heights!(below - i, |R| across::<S, R>(Row {
-                p,
-                i,
-                nth: tile,
-                tiles,
-                end,
-                sieve: &mut sieve,
-                steps: &mut steps
-            }))
-        }
+        unsafe { heights!(below - i, |R| across::<S, R>(row)) }
         i = below;
     }
 }
 
-/// Tiles of `R` rows from row `i` on, one beside the other up to column `end`: the `nth` ones from above, of so many.
-struct Row<'a, const R: usize> {
+/// Tiles from row `i` on, one beside the other up to column `end`: the `nth` ones from above, of so many.
+struct Row<'a> {
     p: &'a Product,
     i: usize,
     nth: usize,
@@ -173,19 +176,22 @@ struct Row<'a, const R: usize> {
     steps: &'a mut Steps,
 }
 
+/// The same, each of `R` rows.
+struct Across<'a, const R: usize>(Row<'a>);
+
 #[inline(always)]
-unsafe fn across<S: Simd, const R: usize>(row: Row<'_, R>) {
+unsafe fn across<S: Simd, const R: usize>(row: Row<'_>) {
     // Higher ones are never asked for; said so that the compiler leaves them out.
     if const { S::CAREFUL > 0 && R <= highest::<S>(2) } {
         // SAFETY: as the caller vouches.
-        unsafe { S::apart(row) }
+        unsafe { S::apart(Across::<R>(row)) }
     }
 }
 
-impl<S: Simd, const R: usize> Part<S> for Row<'_, R> {
+impl<S: Simd, const R: usize> Part<S> for Across<'_, R> {
     #[inline(always)]
     unsafe fn run(self) {
-        let Self { p, i, nth, tiles, end, sieve, steps } = self;
+        let Row { p, i, nth, tiles, end, sieve, steps } = self.0;
         // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
         unsafe {
             let pays = match sieve {
@@ -222,7 +228,7 @@ unsafe fn careful_tile<S: Simd, const R: usize, const V: usize>(
     region: Region,
 ) {
     // Wider and higher ones are never asked for; said so that the compiler leaves them out.
-    if const { V <= S::CAREFUL && R <= highest::<S>(V) } {
+    if const { V <= S::CAREFUL && (V > 1 || S::CAREFUL == 2) && R <= highest::<S>(V) } {
         // SAFETY: as the caller vouches.
         unsafe {
             match steps {

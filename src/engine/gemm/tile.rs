@@ -8,9 +8,9 @@ use super::sieve::Steps;
 use super::simd::{Part, Simd};
 
 /// Most rows whose places fit registers besides all else.
-const MOST_APART: usize = 9;
+pub(super) const MOST_APART: usize = 9;
 
-/// Where a tile lies: its first row in its group, its columns.
+/// Where a tile lies: its first row in its group, its columns. Its last rows may be the first ones of the next groups.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) group: usize,
@@ -36,8 +36,8 @@ impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Til
     unsafe fn run(self) {
         let Self { p, at: Place { group, i, j, columns }, steps, region } = self;
         let last = columns - (V - 1) * S::LANES;
-        // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; a part touches `last` values
-        // alone.
+        // SAFETY: R rows from row i of the group on, columns j..j+columns and all k lie within the views; a part touches
+        // `last` values alone.
         unsafe {
             let mut sums = [[S::zero(); V]; R];
             if !p.bias.is_null() {
@@ -57,8 +57,19 @@ impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Til
             }
             let first = p.a.add(group * p.groups.1 + i * p.a_row);
             let mut rows = [first; R];
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = first.add(r * p.a_row);
+            if i + R <= p.m {
+                for (r, row) in rows.iter_mut().enumerate() {
+                    *row = first.add(r * p.a_row);
+                }
+            } else {
+                let (mut group, mut i) = (group, i);
+                for row in &mut rows {
+                    *row = p.a.add(group * p.groups.1 + i * p.a_row);
+                    i += 1;
+                    if i == p.m {
+                        (group, i) = (group + 1, 0);
+                    }
+                }
             }
             // Hidden, or the compiler works each one out from the last at every step, and some processors do that where they
             // multiply: a twentieth more time, a quarter for a tile of one vector.
