@@ -137,15 +137,21 @@ fn is_full(words: &[u64], bits: usize) -> bool {
 /// The steps of a tile that are worth doing, in order.
 pub(super) struct Steps {
     /// Of a tile that lies upright, where each step's values lie in the rows of A, and where its row of B; of one that
-    /// lies along `k`, which steps they are, two in a place.
+    /// lies along `k`, which steps they are, two in a place,
     places: [MaybeUninit<Place>; MOST + MOST_LANES],
+    /// and where the row of B of each of those is.
+    rows: [MaybeUninit<u32>; MOST],
     count: usize,
 }
 
 impl Steps {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { places: [const { MaybeUninit::uninit() }; MOST + MOST_LANES], count: 0 }
+        Self {
+            places: [const { MaybeUninit::uninit() }; MOST + MOST_LANES],
+            rows: [const { MaybeUninit::uninit() }; MOST],
+            count: 0,
+        }
     }
 
     /// Finds those of `R` rows from the first one on that lie along `k`, if it pays.
@@ -171,7 +177,14 @@ impl Steps {
             }
         }
         self.count = count;
-        count <= p.k / 8 * 7
+        if count > p.k / 8 * 7 {
+            return false;
+        }
+        for (i, row) in self.rows[..count].iter_mut().enumerate() {
+            // SAFETY: so many places have been written.
+            row.write(unsafe { *places.add(i) } * p.b_row as u32);
+        }
+        true
     }
 
     #[inline(always)]
@@ -184,15 +197,15 @@ impl Steps {
     /// # Safety
     /// There must be as many, found in a tile that lies so.
     #[inline(always)]
-    pub(super) unsafe fn at<const UPRIGHT: bool>(&self, p: &Product, i: usize) -> (usize, usize) {
+    pub(super) unsafe fn at<const UPRIGHT: bool>(&self, i: usize) -> (usize, usize) {
         // SAFETY: they have been found.
         unsafe {
             if UPRIGHT {
                 let [a, b] = self.places.get_unchecked(i).assume_init();
                 (a as usize, b as usize)
             } else {
-                let k = *self.places.as_ptr().cast::<u32>().add(i) as usize;
-                (k, k * p.b_row)
+                let k = *self.places.as_ptr().cast::<u32>().add(i);
+                (k as usize, self.rows.get_unchecked(i).assume_init() as usize)
             }
         }
     }

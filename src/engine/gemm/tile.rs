@@ -168,13 +168,13 @@ unsafe fn sift<S: Simd, const R: usize, const V: usize, const UPRIGHT: bool>(
             // Twice, so that the question is not asked at every step.
             if last == S::LANES {
                 while i < end {
-                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
+                    let (at, of_b) = steps.at::<UPRIGHT>(i);
                     step::<S, R, V>(sums, rows, at, b.add(of_b), S::LANES);
                     i += 1;
                 }
             } else {
                 while i < end {
-                    let (at, of_b) = steps.at::<UPRIGHT>(p, i);
+                    let (at, of_b) = steps.at::<UPRIGHT>(i);
                     step::<S, R, V>(sums, rows, at, b.add(of_b), last);
                     i += 1;
                 }
