@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Part, Place, QUAD, Simd};
+use super::simd::{Offsets, Part, QUAD, Simd};
 
 /// 16 registers of 8 values.
 #[derive(Clone, Copy)]
@@ -81,9 +81,9 @@ impl Simd for Avx2 {
 
     #[inline(never)]
     #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
-    unsafe fn apart(part: impl Part<Self>) {
+    unsafe fn apart(part: impl Part) {
         // SAFETY: as the caller vouches.
-        unsafe { part.run() }
+        unsafe { part.run::<Self>() }
     }
 
     #[inline(always)]
@@ -278,8 +278,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn steps(words: *const u64, n: usize, mask: u64, (first, step): (Place, Place), to: *mut Place) -> usize {
-        let pair = |place: Place| (u64::from(place[0]) | u64::from(place[1]) << 32).cast_signed();
+    unsafe fn steps(
+        words: *const u64,
+        n: usize,
+        mask: u64,
+        (first, step): (Offsets, Offsets),
+        to: *mut Offsets,
+    ) -> usize {
+        let pair = |at: Offsets| (u64::from(at[0]) | u64::from(at[1]) << 32).cast_signed();
         let (mut count, mut k) = (0, 0);
         // SAFETY: the caller vouches for the instructions and the pointers.
         unsafe {

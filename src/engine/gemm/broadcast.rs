@@ -188,9 +188,9 @@ unsafe fn across<S: Simd, const R: usize>(row: Row<'_>) {
     }
 }
 
-impl<S: Simd, const R: usize> Part<S> for Across<'_, R> {
+impl<const R: usize> Part for Across<'_, R> {
     #[inline(always)]
-    unsafe fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let Row { p, i, nth, tiles, end, sieve, steps } = self.0;
         // SAFETY: the rows lie within the product, which the sieve fits; the columns of each tile need that many vectors.
         unsafe {

@@ -22,12 +22,8 @@
 
 use super::Into;
 use super::ahead::Ahead;
-#[cfg(target_arch = "x86_64")]
-use super::avx2::Avx2;
-#[cfg(target_arch = "x86_64")]
-use super::avx512::Avx512;
 use super::broadcast::broadcast;
-use super::simd::{Portable, Simd};
+use super::simd::{Part, Simd, run_on};
 use crate::engine::processor::Path;
 
 /// A product whose views have been checked: pointers, sizes and strides.
@@ -115,38 +111,24 @@ pub(super) enum Kind {
 /// contiguous, and the processor must have the instructions of `path`.
 pub(super) unsafe fn run(path: Path, kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
-    unsafe {
-        match path {
-            Path::Portable => all::<Portable>(kind, p),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => avx2(kind, p),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => avx512(kind, p),
-        }
-    }
+    unsafe { run_on(path, Whole { kind, p }) }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
-unsafe fn avx2(kind: Kind, p: &Product) {
-    // SAFETY: as the caller vouches.
-    unsafe { all::<Avx2>(kind, p) }
+/// A product from its first value to its last.
+struct Whole<'a> {
+    kind: Kind,
+    p: &'a Product,
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq,popcnt,bmi1,bmi2")]
-unsafe fn avx512(kind: Kind, p: &Product) {
-    // SAFETY: as the caller vouches.
-    unsafe { all::<Avx512>(kind, p) }
-}
-
-#[inline(always)]
-unsafe fn all<S: Simd>(kind: Kind, p: &Product) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        match kind {
-            Kind::Broadcast => broadcast::<S>(p),
-            Kind::Dot => dot::<S>(p),
+impl Part for Whole<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match self.kind {
+                Kind::Broadcast => broadcast::<S>(self.p),
+                Kind::Dot => dot::<S>(self.p),
+            }
         }
     }
 }

@@ -22,9 +22,9 @@ pub(super) struct Quads<'a, const R: usize> {
     pub(super) at: Place,
 }
 
-impl<S: Simd, const R: usize> Part<S> for Quads<'_, R> {
+impl<const R: usize> Part for Quads<'_, R> {
     #[inline(always)]
-    unsafe fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let Self { p, at: Place { group, i, j, columns } } = self;
         // SAFETY: rows i..i+R of the group, columns j..j+columns and all k lie within the views; parts touch those alone.
         unsafe {

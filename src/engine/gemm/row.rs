@@ -92,9 +92,9 @@ struct Sweep<'a, const V: usize, const FEW: bool> {
     few: usize,
 }
 
-impl<S: Simd, const V: usize, const FEW: bool> Part<S> for Sweep<'_, V, FEW> {
+impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
     #[inline(always)]
-    unsafe fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let Self { p, j, columns, few } = self;
         let last = columns - V.saturating_sub(1) * S::LANES;
         let is_whole = |v: usize| v + 1 < V || last == S::LANES;

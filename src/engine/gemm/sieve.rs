@@ -20,7 +20,7 @@ use std::ops::Range;
 
 use super::broadcast::DEPTH;
 use super::kernel::Product;
-use super::simd::{MOST_LANES, Place, Simd};
+use super::simd::{MOST_LANES, Offsets, Simd};
 
 /// Most steps of a tile that are looked through: all of a piece of a product.
 const MOST: usize = DEPTH;
@@ -112,7 +112,7 @@ impl Sieve {
         if self.is_full {
             return false;
         }
-        let (pairs, mask) = (steps.places.as_mut_ptr().cast::<Place>(), ((1 << R) - 1) << (i - self.window.start));
+        let (pairs, mask) = (steps.places.as_mut_ptr().cast::<Offsets>(), ((1 << R) - 1) << (i - self.window.start));
         steps.count = 0;
         for run in 0..p.runs.0 {
             let first = [(run * p.runs.1) as u32, (run * p.b_run) as u32];
@@ -138,7 +138,7 @@ fn is_full(words: &[u64], bits: usize) -> bool {
 pub(super) struct Steps {
     /// Of a tile that lies upright, where each step's values lie in the rows of A, and where its row of B; of one that
     /// lies along `k`, which steps they are, two in a place,
-    places: [MaybeUninit<Place>; MOST + MOST_LANES],
+    places: [MaybeUninit<Offsets>; MOST + MOST_LANES],
     /// and where the row of B of each of those is.
     rows: [MaybeUninit<u32>; MOST],
     count: usize,

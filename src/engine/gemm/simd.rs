@@ -3,14 +3,20 @@
 //! The kernels are written once over this trait; which implementation runs is the
 //! [`processor`](crate::engine::processor)'s to say.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Avx512;
+use crate::engine::processor::Path;
+
 /// Columns of a quad.
 pub(super) const QUAD: usize = 4;
 
 /// Lanes of the widest vector.
 pub(super) const MOST_LANES: usize = 16;
 
-/// A place in A and one in B.
-pub(super) type Place = [u32; 2];
+/// How far a step's values lie from the first ones in the rows of A, and its row from the first one of B.
+pub(super) type Offsets = [u32; 2];
 
 /// Vectors of `f32` and what can be done with them.
 ///
@@ -32,7 +38,7 @@ pub(super) trait Simd: Copy {
     type Narrow: Simd;
 
     /// Runs a part of a kernel, compiled as a function of its own.
-    unsafe fn apart(part: impl Part<Self>);
+    unsafe fn apart(part: impl Part);
     unsafe fn zero() -> Self::Vector;
     unsafe fn splat(value: f32) -> Self::Vector;
     unsafe fn load(from: *const f32) -> Self::Vector;
@@ -123,7 +129,13 @@ pub(super) trait Simd: Copy {
     /// For each of `n` words that has a bit of `mask`, writes its places: the first word's are given, and how far apart they
     /// are. Returns how many there are, and may write to as many more as half a vector has lanes.
     #[inline(always)]
-    unsafe fn steps(words: *const u64, n: usize, mask: u64, (first, step): (Place, Place), to: *mut Place) -> usize {
+    unsafe fn steps(
+        words: *const u64,
+        n: usize,
+        mask: u64,
+        (first, step): (Offsets, Offsets),
+        to: *mut Offsets,
+    ) -> usize {
         let mut count = 0;
         for k in 0..n {
             // SAFETY: the caller vouches for the pointers.
@@ -163,13 +175,30 @@ pub(super) trait Simd: Copy {
 
 /// A part of a kernel that is compiled as a function of its own. In one with dozens of loops the compiler loses its
 /// overview of the registers, and takes minutes.
-pub(super) trait Part<S> {
+pub(super) trait Part {
     /// To be marked `#[inline(always)]`, and all that it calls in its loops: only what is inlined is compiled for the
     /// instructions of `S`.
     ///
     /// # Safety
     /// As for [`Simd`], and what the part itself asks for.
-    unsafe fn run(self);
+    unsafe fn run<S: Simd>(self);
+}
+
+/// Runs a part with the vectors of a path.
+///
+/// # Safety
+/// The processor must have the path's instructions, and what the part asks for must hold.
+pub(super) unsafe fn run_on(path: Path, part: impl Part) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        match path {
+            Path::Portable => Portable::apart(part),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => Avx2::apart(part),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => Avx512::apart(part),
+        }
+    }
 }
 
 /// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.
@@ -184,9 +213,9 @@ impl Simd for Portable {
     type Narrow = Self;
 
     #[inline(never)]
-    unsafe fn apart(part: impl Part<Self>) {
+    unsafe fn apart(part: impl Part) {
         // SAFETY: as the caller vouches.
-        unsafe { part.run() }
+        unsafe { part.run::<Self>() }
     }
 
     #[inline(always)]

@@ -31,9 +31,9 @@ pub(super) struct Tile<'a, const R: usize, const V: usize, const AHEAD: bool> {
     pub(super) region: Region,
 }
 
-impl<S: Simd, const R: usize, const V: usize, const AHEAD: bool> Part<S> for Tile<'_, R, V, AHEAD> {
+impl<const R: usize, const V: usize, const AHEAD: bool> Part for Tile<'_, R, V, AHEAD> {
     #[inline(always)]
-    unsafe fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let Self { p, at: Place { group, i, j, columns }, steps, region } = self;
         let last = columns - (V - 1) * S::LANES;
         // SAFETY: R rows from row i of the group on, columns j..j+columns and all k lie within the views; a part touches
