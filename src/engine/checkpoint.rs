@@ -170,7 +170,12 @@ pub fn all_finite(values: &[f32]) -> bool {
 
 /// Little-endian bytes of the values.
 pub fn to_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    // Into memory that is there: of an iterator over bytes the compiler makes a loop over single ones.
+    let mut bytes = vec![0; size_of_val(values)];
+    for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *bytes = value.to_le_bytes();
+    }
+    bytes
 }
 
 /// Values of little-endian bytes; a rest of fewer than four is left out.

@@ -125,18 +125,53 @@ unsafe fn all<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
 ) {
     // Plain loops: a closure would not take the instructions of its surroundings over.
     for run in 0..p.runs.0 {
+        // Twice, so that the question is not asked at every step.
         // SAFETY: as the caller vouches.
         unsafe {
-            let (mut at, mut b) = (run * p.runs.1, p.b.add(run * p.b_run + j));
-            let mut ahead = region.start.wrapping_add(run * region.run);
-            for _ in 0..p.k {
-                if AHEAD {
-                    S::prefetch_later(ahead);
-                    ahead = ahead.wrapping_add(region.step);
-                }
-                step::<S, R, V>(sums, rows, at, b, last);
-                (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
+            if last == S::LANES {
+                one_run::<S, R, V, AHEAD>(p, sums, rows, (run, j, S::LANES), region);
+            } else {
+                one_run::<S, R, V, AHEAD>(p, sums, rows, (run, j, last), region);
             }
+        }
+    }
+}
+
+/// Does the steps of a run.
+///
+/// # Safety
+/// As for [`Tile`].
+#[inline(always)]
+unsafe fn one_run<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    p: &Product,
+    sums: &mut [[S::Vector; V]; R],
+    rows: &[*const f32; R],
+    (run, j, last): (usize, usize, usize),
+    region: Region,
+) {
+    /// Steps between two jumps back.
+    const STRIDE: usize = 4;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let (mut at, mut b, mut left) = (run * p.runs.1, p.b.add(run * p.b_run + j), p.k);
+        let mut ahead = region.start.wrapping_add(run * region.run);
+        if !AHEAD && p.a_col == 1 {
+            // Several steps on the way of one: the instructions beside the multiplications are a limit, too.
+            for _ in 0..p.k / STRIDE {
+                for i in 0..STRIDE {
+                    step::<S, R, V>(sums, rows, at + i, b.wrapping_add(i * p.b_row), last);
+                }
+                (at, b) = (at + STRIDE, b.wrapping_add(STRIDE * p.b_row));
+            }
+            left %= STRIDE;
+        }
+        for _ in 0..left {
+            if AHEAD {
+                S::prefetch_later(ahead);
+                ahead = ahead.wrapping_add(region.step);
+            }
+            step::<S, R, V>(sums, rows, at, b, last);
+            (at, b) = (at + p.a_col, b.wrapping_add(p.b_row));
         }
     }
 }
