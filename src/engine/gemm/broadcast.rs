@@ -5,13 +5,13 @@
 //! column, or along its columns (`upright`) where it lies row by row; if these come in runs, which may be short, as `quads`.
 
 use super::ahead::Region;
-use super::kernel::Product;
+use super::kernel::{Finish, Product};
 use super::quads::Quads;
 use super::row::row;
 use super::sieve::{Sieve, Steps};
 use super::simd::{Part, QUAD, Simd};
 use super::strip::{STRIP, strip};
-use super::tile::{MOST_APART, Place, Tile, finish};
+use super::tile::{MOST_APART, Place, Tile};
 use super::upright::upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
@@ -256,6 +256,37 @@ unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Pl
             } else {
                 S::apart(Tile::<R, V, false> { p, at, steps: None, region: Region::none(p.a) });
             }
+        }
+    }
+}
+
+/// Does what the product ends with to C's values of so many rows and columns from the first ones on: those that no tile has
+/// worked out, since tiles do it themselves.
+///
+/// # Safety
+/// They must lie within C, and so within the gate.
+#[inline(always)]
+unsafe fn finish<S: Simd>(p: &Product, (i, rows): (usize, usize), (j, columns): (usize, usize)) {
+    let (gate, gate_row) = match p.end {
+        Finish::Plain => return,
+        Finish::Rectify => (p.c.cast_const(), p.c_row),
+        Finish::WherePositive { gate, row } => (gate, row),
+    };
+    let or_nan = matches!(p.end, Finish::Rectify);
+    for i in i..i + rows {
+        let mut done = 0;
+        while done < columns {
+            let n = (columns - done).min(S::LANES);
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let (c, gate) = (p.c.add(i * p.c_row + j + done), gate.add(i * gate_row + j + done));
+                if n == S::LANES {
+                    S::store(c, S::where_positive(S::load(c), S::load(gate), or_nan));
+                } else {
+                    S::store_part(c, S::where_positive(S::load_part(c, n), S::load_part(gate, n), or_nan), n);
+                }
+            }
+            done += n;
         }
     }
 }

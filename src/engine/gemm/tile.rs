@@ -280,33 +280,3 @@ unsafe fn end<S: Simd, const R: usize, const V: usize>(
         }
     }
 }
-
-/// Does what the product ends with to C's values of so many rows and columns from the first ones on.
-///
-/// # Safety
-/// They must lie within C, and so within the gate.
-#[inline(always)]
-pub(super) unsafe fn finish<S: Simd>(p: &Product, (i, rows): (usize, usize), (j, columns): (usize, usize)) {
-    let (gate, gate_row) = match p.end {
-        Finish::Plain => return,
-        Finish::Rectify => (p.c.cast_const(), p.c_row),
-        Finish::WherePositive { gate, row } => (gate, row),
-    };
-    let or_nan = matches!(p.end, Finish::Rectify);
-    for i in i..i + rows {
-        let mut done = 0;
-        while done < columns {
-            let n = (columns - done).min(S::LANES);
-            // SAFETY: as the caller vouches.
-            unsafe {
-                let (c, gate) = (p.c.add(i * p.c_row + j + done), gate.add(i * gate_row + j + done));
-                if n == S::LANES {
-                    S::store(c, S::where_positive(S::load(c), S::load(gate), or_nan));
-                } else {
-                    S::store_part(c, S::where_positive(S::load_part(c, n), S::load_part(gate, n), or_nan), n);
-                }
-            }
-            done += n;
-        }
-    }
-}
