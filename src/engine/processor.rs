@@ -1,6 +1,6 @@
 //! What the processor can do, found out once, and loops that make use of it.
 //!
-//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`) forces a lesser path than the best one.
+//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`, in unit tests also `wide`) forces a lesser path than the best one.
 #![expect(unsafe_code, reason = "code compiled for more than every processor has may only be called where it runs")]
 
 use std::sync::OnceLock;
@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 /// Which kernels run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
+    /// As portable, but products fall into the tiles of AVX-512.
+    #[cfg(test)]
+    Wide,
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -18,7 +21,11 @@ pub(super) enum Path {
 impl Path {
     /// All that this processor can run, the best one last.
     pub(super) fn available() -> Vec<Self> {
-        let mut paths = vec![Self::Portable];
+        let mut paths = vec![
+            #[cfg(test)]
+            Self::Wide,
+            Self::Portable,
+        ];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2")
@@ -42,11 +49,22 @@ impl Path {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            #[cfg(test)]
+            Self::Wide => "wide",
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether it is plain Rust.
+    pub(super) fn is_portable(self) -> bool {
+        match self {
+            #[cfg(test)]
+            Self::Wide => true,
+            path => path == Self::Portable,
         }
     }
 
@@ -122,6 +140,8 @@ pub(super) fn wide(task: impl Task) {
 #[inline(always)]
 pub(super) fn wide_on(path: Path, task: impl Task) {
     match path {
+        #[cfg(test)]
+        Path::Wide => task.run(),
         Path::Portable => task.run(),
         // SAFETY: there is a path only where the processor has its instructions.
         #[cfg(target_arch = "x86_64")]

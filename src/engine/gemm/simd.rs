@@ -192,7 +192,9 @@ pub(super) unsafe fn run_on(path: Path, part: impl Part) {
     // SAFETY: as the caller vouches.
     unsafe {
         match path {
-            Path::Portable => Portable::apart(part),
+            Path::Portable => Portable::<8>::apart(part),
+            #[cfg(test)]
+            Path::Wide => Portable::<MOST_LANES>::apart(part),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => Avx2::apart(part),
             #[cfg(target_arch = "x86_64")]
@@ -201,16 +203,20 @@ pub(super) unsafe fn run_on(path: Path, part: impl Part) {
     }
 }
 
-/// Plain Rust: correct everywhere, and fast where the compiler makes vectors of it.
+/// Plain Rust, in vectors of so many lanes: correct everywhere, and fast where the compiler makes vectors of it.
+///
+/// Eight lanes are what serves. Sixteen are for the tests, which so see on any processor how a product falls into tiles where
+/// a processor has AVX-512.
 #[derive(Clone, Copy)]
-pub(super) struct Portable;
+pub(super) struct Portable<const LANES: usize>;
 
-impl Simd for Portable {
-    const LANES: usize = 8;
-    const VECTORS: usize = 2;
-    const ROWS: [usize; 4] = [6, 4, 4, 4];
-    type Vector = [f32; 8];
-    type Narrow = Self;
+impl<const L: usize> Simd for Portable<L> {
+    const LANES: usize = L;
+    const VECTORS: usize = if L == MOST_LANES { 4 } else { 2 };
+    const ROWS: [usize; 4] = if L == MOST_LANES { [14, 12, 9, 6] } else { [6, 4, 4, 4] };
+    const CAREFUL: usize = if L == MOST_LANES { 4 } else { 0 };
+    type Vector = [f32; L];
+    type Narrow = Portable<8>;
 
     #[inline(never)]
     unsafe fn apart(part: impl Part) {
@@ -219,35 +225,35 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn zero() -> [f32; 8] {
-        [0.0; 8]
+    unsafe fn zero() -> [f32; L] {
+        [0.0; L]
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f32) -> [f32; 8] {
-        [value; 8]
+    unsafe fn splat(value: f32) -> [f32; L] {
+        [value; L]
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> [f32; 8] {
-        // SAFETY: the caller vouches for eight values.
-        unsafe { from.cast::<[f32; 8]>().read() }
+    unsafe fn load(from: *const f32) -> [f32; L] {
+        // SAFETY: the caller vouches for a vector's values.
+        unsafe { from.cast::<[f32; L]>().read() }
     }
 
     #[inline(always)]
-    unsafe fn load_part(from: *const f32, n: usize) -> [f32; 8] {
+    unsafe fn load_part(from: *const f32, n: usize) -> [f32; L] {
         // SAFETY: the caller vouches for `n` values.
         std::array::from_fn(|i| if i < n { unsafe { from.add(i).read() } } else { 0.0 })
     }
 
     #[inline(always)]
-    unsafe fn store(to: *mut f32, v: [f32; 8]) {
-        // SAFETY: the caller vouches for eight values.
-        unsafe { to.cast::<[f32; 8]>().write(v) }
+    unsafe fn store(to: *mut f32, v: [f32; L]) {
+        // SAFETY: the caller vouches for a vector's values.
+        unsafe { to.cast::<[f32; L]>().write(v) }
     }
 
     #[inline(always)]
-    unsafe fn store_part(to: *mut f32, v: [f32; 8], n: usize) {
+    unsafe fn store_part(to: *mut f32, v: [f32; L], n: usize) {
         for (i, value) in v.into_iter().enumerate().take(n) {
             // SAFETY: the caller vouches for `n` values.
             unsafe { to.add(i).write(value) }
@@ -255,23 +261,23 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+    unsafe fn multiply_add(a: [f32; L], b: [f32; L], c: [f32; L]) -> [f32; L] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
 
     #[inline(always)]
-    unsafe fn where_positive(v: [f32; 8], gate: [f32; 8], or_nan: bool) -> [f32; 8] {
+    unsafe fn where_positive(v: [f32; L], gate: [f32; L], or_nan: bool) -> [f32; L] {
         std::array::from_fn(|i| if gate[i] > 0.0 || (or_nan && gate[i].is_nan()) { v[i] } else { 0.0 })
     }
 
     #[inline(always)]
-    unsafe fn splat_quads(from: *const f32, n: usize) -> [f32; 8] {
+    unsafe fn splat_quads(from: *const f32, n: usize) -> [f32; L] {
         // SAFETY: the caller vouches for `n` values.
         std::array::from_fn(|i| if i / QUAD < n { unsafe { from.add(i / QUAD).read() } } else { 0.0 })
     }
 
     #[inline(always)]
-    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> [f32; 8] {
+    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> [f32; L] {
         std::array::from_fn(|i| {
             let (k, column) = (i / QUAD, i % QUAD);
             // SAFETY: the caller vouches for these values of `n` rows.
@@ -280,22 +286,35 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn spread(v: [f32; 8]) -> [[f32; 8]; QUAD] {
+    unsafe fn spread(v: [f32; L]) -> [[f32; L]; QUAD] {
         std::array::from_fn(|k| std::array::from_fn(|i| v[i / QUAD * QUAD + k]))
     }
 
     #[inline(always)]
-    unsafe fn turn(v: [[f32; 8]; QUAD]) -> [[f32; 8]; QUAD] {
+    unsafe fn turn(v: [[f32; L]; QUAD]) -> [[f32; L]; QUAD] {
         std::array::from_fn(|k| std::array::from_fn(|i| v[i % QUAD][i / QUAD * QUAD + k]))
     }
 
     #[inline(always)]
-    unsafe fn fold(v: [f32; 8]) -> [f32; QUAD] {
-        std::array::from_fn(|i| v[i] + v[i + QUAD])
+    unsafe fn fold(v: [f32; L]) -> [f32; QUAD] {
+        let mut sums: [f32; QUAD] = std::array::from_fn(|i| v[i]);
+        for quad in v[QUAD..].chunks_exact(QUAD) {
+            for (sum, value) in sums.iter_mut().zip(quad) {
+                *sum += value;
+            }
+        }
+        sums
     }
 
     #[inline(always)]
-    unsafe fn sum(v: [f32; 8]) -> f32 {
-        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    unsafe fn sum(mut v: [f32; L]) -> f32 {
+        let mut lanes = L;
+        while lanes > 1 {
+            lanes /= 2;
+            for i in 0..lanes {
+                v[i] += v[i + lanes];
+            }
+        }
+        v[0]
     }
 }

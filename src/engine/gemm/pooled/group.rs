@@ -348,7 +348,7 @@ pub(super) unsafe fn run_on(path: Path, kernel: usize, work: impl Work) {
         match path {
             Path::Avx512 => avx512(kernel, work),
             Path::Avx2 => avx2(kernel, work),
-            Path::Portable => unreachable!("there is no kernel for it"),
+            _ => unreachable!("there is no kernel for it"),
         }
     }
 }
