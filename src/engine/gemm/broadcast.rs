@@ -247,8 +247,8 @@ const fn highest<S: Simd>(vectors: usize) -> usize {
 
 #[inline(always)]
 unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
-    // Higher ones are never asked for; said so that the compiler leaves them out.
-    if const { R <= highest::<S>(V) } {
+    // Higher and wider ones are never asked for; said so that the compiler leaves them out.
+    if const { R <= highest::<S>(V) && V <= S::VECTORS } {
         // SAFETY: as the caller vouches.
         unsafe {
             if const { V == 0 } {
