@@ -31,6 +31,7 @@ pub mod max_pool2d;
 mod panels;
 mod parameter;
 pub mod relu;
+mod relus;
 pub(super) mod reorder;
 pub mod sigmoid;
 pub mod silu;
@@ -42,6 +43,7 @@ pub mod window;
 
 pub use panels::Panels;
 pub use parameter::{Parameter, Role, Storage};
+pub(super) use relus::Relus;
 
 impl LayerSpec {
     /// Whether most of the gradients that it hands down are zero, as a rule.

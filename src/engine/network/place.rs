@@ -1,11 +1,11 @@
 //! How the layers of a spec become those of a network: mostly one by one, but some do the work of others, too. A pool takes
-//! in the ReLU before it, a batch normalisation the one after it, an affine layer the one between it and the next, and a
-//! convolution of one-channel images its pool.
+//! in the ReLU before it, a batch normalisation the one after it, an affine layer or a convolution the one between it and the
+//! next of its kind, and a convolution of one-channel images its pool.
 
 use super::{LayerSummary, Network, NetworkError, Outputs, Shown};
-use crate::engine::layer::affine::Relus;
+use crate::engine::layer::conv2d::Around;
 use crate::engine::layer::reorder::Reorder;
-use crate::engine::layer::{Layer, LayerError, LayerSpec};
+use crate::engine::layer::{Layer, LayerError, LayerSpec, Relus};
 use crate::engine::shape::Shape;
 
 /// Where the outputs of a spec's layer are found: at which level, and what they are to it.
@@ -30,23 +30,23 @@ impl Network {
             self.show(spec, None, (node, outputs), None);
             return Ok(1);
         }
+        let relus = Relus { above: is_between(specs, index + 1), below: index > 0 && is_between(specs, index - 1) };
+        let of_linear = match relus.above {
+            true => (node, Outputs::First { node, rectified: false }),
+            false => (node + 1, Outputs::Values),
+        };
         let (layer, at) = match spec {
             LayerSpec::MaxPool2d(pool) if index > 0 && taken_in(specs, index - 1) == Some(Outputs::Rectified) => {
                 (pool.rectified(self.form()), (node + 1, Outputs::Values))
             }
-            LayerSpec::Conv2d(conv) if specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros) => {
-                (conv.below_zeros(self.form()), (node + 1, Outputs::Values))
+            LayerSpec::Conv2d(conv) => {
+                let selective = specs.get(index + 1).is_some_and(LayerSpec::hands_down_zeros);
+                (conv.among(Around { selective, relus }, self.form()), of_linear)
             }
             LayerSpec::BatchNorm(norm) if taken_in(specs, index + 1) == Some(Outputs::Values) => {
                 (norm.rectified(self.form()), (node, Outputs::Plain(node)))
             }
-            LayerSpec::Affine(affine) => {
-                let relus =
-                    Relus { above: is_between(specs, index + 1), below: index > 0 && is_between(specs, index - 1) };
-                let plain = (node, Outputs::First { node, rectified: false });
-                let at = if relus.above { plain } else { (node + 1, Outputs::Values) };
-                (affine.with(relus, self.form()), at)
-            }
+            LayerSpec::Affine(affine) => (affine.with(relus, self.form()), of_linear),
             _ => (spec.build(self.form()), (node + 1, Outputs::Values)),
         };
         self.push(Some(index), layer.map_err(fault)?).ok_or_else(too_large)?;
@@ -96,14 +96,21 @@ impl Network {
     }
 }
 
-/// Whether a layer is a ReLU between two affine layers: the lower one takes it in, the upper one hands its gradient down.
+/// Whether a layer is a ReLU between two affine layers or two convolutions: the lower one takes it in, the upper one hands
+/// its gradient down.
 fn is_between(specs: &[LayerSpec], index: usize) -> bool {
     let around = index.checked_sub(1).and_then(|before| specs.get(before..index + 2));
-    matches!(around, Some([LayerSpec::Affine(_), LayerSpec::Relu(_), LayerSpec::Affine(_)]))
+    matches!(
+        around,
+        Some(
+            [LayerSpec::Affine(_), LayerSpec::Relu(_), LayerSpec::Affine(_)]
+                | [LayerSpec::Conv2d(_), LayerSpec::Relu(_), LayerSpec::Conv2d(_)]
+        )
+    )
 }
 
-/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation or the affine layer before
-/// it; and what its outputs are then.
+/// Whether a layer is a ReLU that the pool after it takes in, or else the batch normalisation, the affine layer or the
+/// convolution before it; and what its outputs are then.
 fn taken_in(specs: &[LayerSpec], index: usize) -> Option<Outputs> {
     let Some(LayerSpec::Relu(_)) = specs.get(index) else { return None };
     match (index.checked_sub(1).map(|before| &specs[before]), specs.get(index + 1)) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::panels::{Panel, Panels, over_panels};
 use super::{
-    Backward, Context, Layer, LayerError, LayerKind, MOST_ABREAST, Memory, Parameter, Reference, Role, Storage,
+    Backward, Context, Layer, LayerError, LayerKind, MOST_ABREAST, Memory, Parameter, Reference, Relus, Role, Storage,
 };
 use crate::engine::aligned::{Aligned, LINE};
 use crate::engine::batch::Batch;
@@ -81,15 +81,6 @@ impl Affine {
         let plain = relus.above.then(|| Box::new(layer()));
         Ok(Box::new(AffineLayer { relus, plain, ..layer() }))
     }
-}
-
-/// ReLUs next to the layer that are worked out with it, so that no value goes to memory and back for them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::engine) struct Relus {
-    /// `y = max(0, x·W + b)`. The layer above, whose inputs they are, hands down what remains of its gradient.
-    pub(in crate::engine) above: bool,
-    /// The inputs are such outputs.
-    pub(in crate::engine) below: bool,
 }
 
 #[derive(Debug)]
@@ -211,7 +202,7 @@ impl Layer for AffineLayer {
 
     fn forward(&self, at: &Context<'_>, _scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights());
-        let end = if self.relus.above { End::Rectify } else { End::Plain };
+        let end = self.relus.end();
         over_panels(at.pieces, self.panels, (x, self.inputs), y, &|_, x, some, y| {
             let w = self.panels.view(w, &some); // [I, part of O]
             biased_matmul(y, Grid { may_hold_zeros: true, ..x.into() }, w, &b[some.columns], end);
@@ -264,12 +255,7 @@ impl Layer for AffineLayer {
                 let into = if panel.columns.start == 0 { Into::Replace } else { Into::Add };
                 matmul(into, ViewMut::rows(dx, n, self.inputs, self.inputs), dy, w.transposed());
             }
-            if self.relus.below {
-                for (dx, &x) in dx.iter_mut().zip(x) {
-                    *dx = if x > 0.0 { *dx } else { 0.0 };
-                }
-            }
-            return;
+            return self.relus.gate(x, dx);
         }
         let end = |first: usize, n: usize, columns: &Range<usize>| match self.relus.below {
             true => {

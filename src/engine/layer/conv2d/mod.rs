@@ -28,11 +28,13 @@ mod pooled;
 mod scatter;
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
-use super::{Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Role, Seen, Storage};
+use super::{
+    Backward, Context, Layer, LayerError, LayerKind, Memory, Parameter, Reference, Relus, Role, Seen, Storage,
+};
 use crate::engine::batch::Batch;
 use crate::engine::describe::{Entry, Field, Kind};
 use crate::engine::form::Form;
-use crate::engine::gemm::{Axis, End, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul};
+use crate::engine::gemm::{Axis, End, Grid, Into, NOTHING, View, ViewMut, biased_matmul, grid_matmul, matmul_to};
 use crate::engine::im2col::im2col;
 use crate::engine::init::{self, Init};
 use crate::engine::processor::add_rows;
@@ -74,33 +76,32 @@ impl LayerKind for Conv2d {
     const INTERLEAVED: bool = true;
 
     fn build(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
-        self.layer(input, Above::Anything)
+        self.among(Around::default(), input)
     }
 }
 
-/// What is above a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Above {
-    Anything,
-    /// A layer that lets through only some of the gradients.
-    Selective,
+/// What stands around a convolution and has to do with its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Around {
+    /// Whether the layer above lets through only some of the gradients.
+    pub(in crate::engine) selective: bool,
+    pub(in crate::engine) relus: Relus,
 }
 
 impl Conv2d {
-    /// The layer for inputs of this form, below a layer that hands down many zeros.
+    /// The layer for inputs of this form, with this around it.
     ///
     /// # Errors
     /// As any layer's.
-    pub(in crate::engine) fn below_zeros(&self, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
-        self.layer(input, Above::Selective)
-    }
-
-    fn layer(&self, input: &Form, above: Above) -> Result<Box<dyn Layer>, LayerError> {
+    pub(in crate::engine) fn among(&self, around: Around, input: &Form) -> Result<Box<dyn Layer>, LayerError> {
         let window = Window::new(input, self.kernel, self.stride, self.padding)?;
-        let layer = Conv2dLayer::new(window, self.filters, self.init.clone(), above);
-        layer
-            .ok_or_else(|| LayerError::at("filters", "more weights or outputs than can be counted"))
-            .map(|l| Box::new(l) as _)
+        let layer = |around| {
+            Conv2dLayer::new(window, self.filters, self.init.clone(), around)
+                .ok_or_else(|| LayerError::at("filters", "more weights or outputs than can be counted"))
+        };
+        let without = Around { relus: Relus { above: false, ..around.relus }, ..around };
+        let plain = if around.relus.above { Some(Box::new(layer(without)?)) } else { None };
+        Ok(Box::new(Conv2dLayer { plain, ..layer(around)? }))
     }
 }
 
@@ -114,6 +115,9 @@ struct Conv2dLayer {
     scatter: Option<Scatter>,
     /// Whether `dW` is gathered in the same way.
     sparse: bool,
+    relus: Relus,
+    /// The layer without a ReLU above, where there is one.
+    plain: Option<Box<Conv2dLayer>>,
     memory: Memory,
     flops: usize,
     output: Form,
@@ -130,7 +134,7 @@ fn stretched(window: &Window) -> [usize; 2] {
 
 impl Conv2dLayer {
     /// `None` where a size overflows.
-    fn new(window: Window, filters: usize, init: Option<Init>, above: Above) -> Option<Self> {
+    fn new(window: Window, filters: usize, init: Option<Init>, around: Around) -> Option<Self> {
         let ([channels, _, _], [kh, kw], [oh, ow]) = (window.image, window.kernel, window.output);
         let of_filter = channels.checked_mul(kh)?.checked_mul(kw)?;
         let weights = of_filter.checked_mul(filters)?;
@@ -140,7 +144,7 @@ impl Conv2dLayer {
         let storage = Storage::Permuted { axes: vec![filters, channels, kh, kw], order: vec![2, 3, 1, 0] };
         let w = Parameter::of("W", Shape::new(&[filters, channels, kh, kw]), role);
         let scatter = Scatter::new(window, filters).filter(|scatter| scatter.share() >= WORTH);
-        let sparse = above == Above::Selective && scatter.is_some();
+        let sparse = around.selective && scatter.is_some();
         let scatter = scatter.filter(|_| sparse || window.stride != [1, 1]);
         let listed = scatter.as_ref().map_or(Some(0), Scatter::scratch)?;
         let of_scatter = scatter.as_ref().map(Scatter::weights);
@@ -158,6 +162,8 @@ impl Conv2dLayer {
             },
             scatter,
             sparse,
+            relus: around.relus,
+            plain: None,
             flops: area([oh, ow], weights)?.checked_mul(2)?,
             output: Form::image([filters, oh, ow]),
             parameters: [Parameter { storage, init, ..w }, Parameter::biases(filters)],
@@ -259,22 +265,25 @@ impl Layer for Conv2dLayer {
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
             let y = ViewMut::rows(y, outputs / self.filters, self.filters, self.filters);
-            biased_matmul(y, self.windows(self.padded(x, scratch)), w, b, End::Plain);
+            biased_matmul(y, self.windows(self.padded(x, scratch)), w, b, self.relus.end());
         }
     }
 
-    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { dy, dx, .. }: Backward<'_>) {
+    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { x, dy, dx, .. }: Backward<'_>) {
         let ([c, height, width], [kh, kw], f) = (self.window.image, self.window.kernel, self.filters);
         let (inputs, outputs) = self.widths();
+        debug_assert_eq!(x.len(), dx.len(), "the inputs of as many samples");
+        let samples = x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)).zip(dx.chunks_exact_mut(inputs));
         if let Some(scatter) = &self.scatter {
-            for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
+            for ((x, dy), dx) in samples {
                 scatter.backward(at.prepared, scratch, dy, dx);
+                self.relus.gate(x, dx);
             }
             return;
         }
         let w = View::rows(at.prepared, self.weights / c, c, c);
         let pitch = stretched(&self.window)[1] * f;
-        for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
+        for ((x, dy), dx) in samples {
             let windows = Grid {
                 data: self.stretch(dy, scratch),
                 groups: Axis::new(height, pitch),
@@ -283,7 +292,9 @@ impl Layer for Conv2dLayer {
                 columns: Axis::new(kw * f, 1),
                 may_hold_zeros: false,
             };
-            grid_matmul(Into::Replace, dx, windows, w, NOTHING);
+            let pixels = height * width;
+            let end = if self.relus.below { End::WherePositive(View::rows(x, pixels, c, c)) } else { End::Plain };
+            matmul_to(end, ViewMut::rows(dx, pixels, c, c), windows, w);
         }
     }
 
@@ -327,6 +338,10 @@ impl Layer for Conv2dLayer {
         tiles
     }
 
+    fn first(&self) -> Option<&dyn Layer> {
+        self.plain.as_deref().map(|plain| plain as &dyn Layer)
+    }
+
     /// By `im2col`, as in §7.4.4 of the book.
     fn reference(&self, at: &Reference<'_>, x: ArrayView2<'_, f64>) -> Array2<f64> {
         let ([channels, height, width], [kh, kw]) = (self.window.image, self.window.kernel);
@@ -345,75 +360,9 @@ impl Layer for Conv2dLayer {
             let result = columns.dot(&w) + ndarray::ArrayView1::from(b); // [OH·OW, F]
             y.iter_mut().zip(&result).for_each(|(y, result)| *y = *result);
         }
-        y
+        if self.relus.above { y.mapv_into(|y| y.max(0.0)) } else { y }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::LayerSpec;
-    use super::super::max_pool2d::MaxPool2d;
-    use super::super::window::Named;
-    use super::*;
-    use crate::engine::gradient_check::{assert_forward_agrees, assert_gradients_agree};
-    use proptest::prelude::*;
-
-    fn padding() -> impl Strategy<Value = Padding> {
-        prop_oneof![
-            (0usize..3, 0usize..3).prop_map(|(h, w)| Padding::Sizes(Pair::Rectangle([h, w]))),
-            Just(Padding::Named(Named::Same)),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn agrees_with_im2col_and_finite_differences(
-            image in (1usize..4, 4usize..9, 4usize..9), filters in 1usize..20, kernel in (1usize..4, 1usize..4),
-            stride in (1usize..3, 1usize..3), padding in padding(), n in 1usize..3, seed: u64,
-        ) {
-            let network = [LayerSpec::Conv2d(Conv2d {
-                filters,
-                kernel: Pair::Rectangle(kernel.into()),
-                stride: Pair::Rectangle(stride.into()),
-                padding,
-                init: None,
-            })];
-            let shape = Shape::new(&[image.0, image.1, image.2]);
-            assert_forward_agrees(&network, &shape, n, seed);
-            assert_gradients_agree(&network, &shape, n, seed);
-        }
-
-        /// Below a layer that hands down zeros the gradients are gathered from what is left.
-        #[test]
-        fn gradients_below_zeros_agree_with_finite_differences(
-            channels in 5usize..18, side in 4usize..7, filters in 1usize..20, kernel in 1usize..4, stride in 1usize..3,
-            padding in padding(), n in 1usize..3, seed: u64,
-        ) {
-            let conv = Conv2d {
-                filters,
-                kernel: Pair::Square(kernel),
-                stride: Pair::Square(stride),
-                padding,
-                init: None,
-            };
-            let pool = MaxPool2d { kernel: Pair::Square(1), stride: None, padding: Padding::Sizes(Pair::Square(0)) };
-            let network = [LayerSpec::Conv2d(conv), LayerSpec::MaxPool2d(pool)];
-            assert_gradients_agree(&network, &Shape::new(&[channels, side, side]), n, seed);
-        }
-    }
-
-    #[test]
-    fn a_layer_of_the_book_has_its_weights() {
-        let conv = Conv2d {
-            filters: 30,
-            kernel: Pair::Square(5),
-            stride: Pair::Square(1),
-            padding: Padding::Sizes(Pair::Square(0)),
-            init: None,
-        };
-        let layer = conv.build(&Form::image([1, 28, 28])).expect("SimpleConvNet's first layer");
-        assert_eq!(layer.output().shape(), &Shape::new(&[30, 24, 24]));
-        assert_eq!(layer.parameters()[0].shape, Shape::new(&[30, 1, 5, 5]));
-    }
-}
+mod tests;

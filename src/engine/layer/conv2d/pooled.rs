@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Above, Conv2d, Conv2dLayer};
+use super::{Around, Conv2d, Conv2dLayer};
 use crate::engine::aligned::LINE;
 use crate::engine::batch::Batch;
 use crate::engine::form::Form;
@@ -39,7 +39,7 @@ impl Conv2d {
         if !(fits && Pooled::is_possible(kh) && pool.is_in_pairs()) {
             return None;
         }
-        let conv = Conv2dLayer::new(window, self.filters, self.init.clone(), Above::Anything)?;
+        let conv = Conv2dLayer::new(window, self.filters, self.init.clone(), Around::default())?;
         let build: Result<Box<dyn Layer>, LayerError> = match rectified {
             true => pool.rectified(conv.output()),
             false => pool.plain(conv.output()),
@@ -142,14 +142,15 @@ impl Layer for PooledConv2d {
         self.run(at, scratch, x, y, Some(kept));
     }
 
-    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { kept, dy, dx, .. }: Backward<'_>) {
+    fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { x, kept, dy, dx, .. }: Backward<'_>) {
         let (inputs, outputs) = self.widths();
         let len = self.conv.widths().1;
         let (spread, scratch) = scratch.split_at_mut(len.next_multiple_of(LINE));
         let spread = &mut spread[..len];
-        for ((dx, dy), bits) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)).zip(self.bits(kept)) {
+        let samples = x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)).zip(dx.chunks_exact_mut(inputs));
+        for (((x, dy), dx), bits) in samples.zip(self.bits(kept)) {
             self.sizes.spread(dy, bits, spread);
-            self.conv.backward(at, scratch, Backward { x: &[], y: &[], kept: &[], dy: spread, dx });
+            self.conv.backward(at, scratch, Backward { x, y: &[], kept: &[], dy: spread, dx });
         }
     }
 
