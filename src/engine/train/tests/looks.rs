@@ -35,15 +35,20 @@ fn looks_inside_say_what_is_there() {
 #[test]
 fn looks_inside_see_layers_that_others_have_taken_in() {
     looks_agree([pooled(false), pooled(true)], 4);
-    looks_agree([rectified(false), rectified(true)], 3);
+    let affine = |units| LayerSpec::Affine(Affine::of(units));
+    let conv =
+        serde_json::json!({"type": "conv2d", "filters": 4, "kernel": 3, "stride": 1, "padding": 1, "init": null});
+    let conv: LayerSpec = serde_json::from_value(conv).expect("a convolution");
+    for (lower, upper) in [(affine(20), vec![affine(3)]), (conv.clone(), vec![conv, affine(3)])] {
+        looks_agree([false, true].map(|apart| rectified(&lower, &upper, apart)), 2 + upper.len());
+    }
 }
 
-/// An affine layer, a ReLU and an affine layer, unless they are kept `apart`.
-fn rectified(apart: bool) -> Network {
-    let (affine, identity) = (|units| LayerSpec::Affine(Affine::of(units)), LayerSpec::Identity(Identity {}));
-    let between = if apart { vec![LayerSpec::Relu(Relu {}), identity] } else { vec![LayerSpec::Relu(Relu {})] };
-    let layers = [vec![affine(20)], between, vec![affine(3)]].concat();
-    Network::build(&Shape::new(&[12]), &layers).expect("a sound network")
+/// A layer, a ReLU and the layers above, unless they are kept `apart` by one that does nothing.
+fn rectified(lower: &LayerSpec, upper: &[LayerSpec], apart: bool) -> Network {
+    let identity = if apart { vec![LayerSpec::Identity(Identity {})] } else { vec![] };
+    let layers = [&[lower.clone(), LayerSpec::Relu(Relu {})], &identity[..], upper].concat();
+    Network::build(&Shape::new(&[1, 2, 6]), &layers).expect("a sound network")
 }
 
 /// Two networks that do the same, of so many layers but for those that do nothing.
