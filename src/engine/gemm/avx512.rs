@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::simd::{Offsets, Part, QUAD, Simd};
+use super::simd::{Offsets, Part, QUAD, Simd, Tiles};
 
 /// 32 registers of 16 values.
 #[derive(Clone, Copy)]
@@ -11,9 +11,9 @@ pub(super) struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
-    const VECTORS: usize = 4;
-    const ROWS: [usize; 4] = [14, 12, 9, 6];
-    const CAREFUL: usize = 4;
+    const VECTORS: usize = Tiles::WIDEST.vectors;
+    const ROWS: [usize; 4] = Tiles::WIDEST.rows;
+    const CAREFUL: usize = Tiles::WIDEST.careful;
     type Vector = __m512;
     type Narrow = Avx2;
 

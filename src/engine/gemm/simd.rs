@@ -15,6 +15,24 @@ pub(super) const QUAD: usize = 4;
 /// Lanes of the widest vector.
 pub(super) const MOST_LANES: usize = 16;
 
+/// How products fall into tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    /// [`Simd::VECTORS`].
+    pub(super) vectors: usize,
+    /// [`Simd::ROWS`].
+    pub(super) rows: [usize; 4],
+    /// [`Simd::CAREFUL`].
+    pub(super) careful: usize,
+}
+
+impl Tiles {
+    /// With the widest vectors: AVX-512's 32 registers.
+    pub(super) const WIDEST: Self = Self { vectors: 4, rows: [14, 12, 9, 6], careful: 4 };
+    /// In plain Rust, which leaves the registers to the compiler.
+    const PLAIN: Self = Self { vectors: 2, rows: [6, 4, 4, 4], careful: 0 };
+}
+
 /// How far a step's values lie from the first ones in the rows of A, and its row from the first one of B.
 pub(super) type Offsets = [u32; 2];
 
@@ -210,11 +228,15 @@ pub(super) unsafe fn run_on(path: Path, part: impl Part) {
 #[derive(Clone, Copy)]
 pub(super) struct Portable<const LANES: usize>;
 
+impl<const L: usize> Portable<L> {
+    const TILES: Tiles = if L == MOST_LANES { Tiles::WIDEST } else { Tiles::PLAIN };
+}
+
 impl<const L: usize> Simd for Portable<L> {
     const LANES: usize = L;
-    const VECTORS: usize = if L == MOST_LANES { 4 } else { 2 };
-    const ROWS: [usize; 4] = if L == MOST_LANES { [14, 12, 9, 6] } else { [6, 4, 4, 4] };
-    const CAREFUL: usize = if L == MOST_LANES { 4 } else { 0 };
+    const VECTORS: usize = Self::TILES.vectors;
+    const ROWS: [usize; 4] = Self::TILES.rows;
+    const CAREFUL: usize = Self::TILES.careful;
     type Vector = [f32; L];
     type Narrow = Portable<8>;
 
