@@ -272,7 +272,7 @@ impl Layer for Conv2dLayer {
     fn backward(&self, at: &Context<'_>, scratch: &mut [f32], Backward { x, dy, dx, .. }: Backward<'_>) {
         let ([c, height, width], [kh, kw], f) = (self.window.image, self.window.kernel, self.filters);
         let (inputs, outputs) = self.widths();
-        debug_assert_eq!(x.len(), dx.len(), "the inputs of as many samples");
+        assert_eq!(x.len(), dx.len(), "the inputs of as many samples");
         let samples = x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)).zip(dx.chunks_exact_mut(inputs));
         if let Some(scatter) = &self.scatter {
             for ((x, dy), dx) in samples {
