@@ -6,7 +6,7 @@
 //!
 //! | floor | room | what |
 //! | --- | --- | --- |
-//! | 0 | [`engine`] | numbers only: layers, losses, optimizers, training, checkpoints |
+//! | 0 | [`engine`], a crate of its own | numbers only: layers, losses, optimizers, training, checkpoints |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
@@ -30,11 +30,12 @@
 //! - No weight that is not a finite number is ever saved or served.
 //! - A spec is admitted or refused before memory is taken.
 
+pub use dojang_engine as engine;
+
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod data;
-pub mod engine;
 pub mod http;
 pub mod interop;
 pub mod job;

@@ -45,13 +45,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// `(room, file, code without comments and strings of docs)` of every file below `src/`.
+/// `(room, file, code without comments and strings of docs)` of every file of the house: the engine, a crate of its own,
+/// and what lies below `src/`.
 fn rooms() -> Vec<(String, PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let house = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (ground, root) = (house.join("engine/src"), house.join("src"));
     let mut files = Vec::new();
+    sources(&ground, &mut files);
     sources(&root, &mut files);
     let room = |file: &Path| {
-        let first = file.strip_prefix(&root).expect("below src").components().next().expect("a name");
+        let Ok(path) = file.strip_prefix(&root) else { return "engine".to_owned() };
+        let first = path.components().next().expect("a name");
         first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
     };
     let read = |file: &Path| {
@@ -77,7 +81,8 @@ fn names_after<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a s
 fn each_floor_imports_only_floors_below() {
     let files = rooms();
     assert!(files.len() > 30, "the walk over src/ finds the house");
-    for (room, file, text) in &files {
+    // What the engine imports of the house, the compiler would refuse: its manifest names nothing of it.
+    for (room, file, text) in files.iter().filter(|(room, ..)| room != "engine") {
         for other in names_after(text, "crate::").filter(|other| other != room) {
             let file = file.display();
             assert!(!other.is_empty(), "{file}: name rooms one by one, not in braces after `crate::`");
@@ -100,8 +105,8 @@ fn crates_are_named_only_by_their_keepers() {
 fn unsafe_code_stays_in_the_kernels() {
     for (_, file, text) in rooms() {
         // `processor` lets safe loops be compiled for the processor that the kernels have found.
-        let kernels = file.ancestors().any(|folder| folder.ends_with("engine/gemm"));
-        let allowed = kernels || file.ends_with("engine/processor.rs");
+        let kernels = file.ancestors().any(|folder| folder.ends_with("engine/src/gemm"));
+        let allowed = kernels || file.ends_with("engine/src/processor.rs");
         assert!(allowed || !text.contains("unsafe {"), "{} has unsafe code", file.display());
     }
 }

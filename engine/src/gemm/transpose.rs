@@ -1,0 +1,157 @@
+//! The transpose of a matrix that lies row by row, block by block so that both sides stay in the cache.
+
+use rayon::prelude::*;
+
+use crate::processor::Path;
+use crate::team;
+
+/// Rows of a block.
+const SIDE: usize = 16;
+/// Columns that are turned at once.
+const GROUP: usize = 4;
+/// Values that are worth the way to another thread.
+const LARGE: usize = 1 << 15;
+
+/// Writes the transpose of `from`, rows of `columns` values, to `to`.
+///
+/// # Panics
+/// If the two are not as long as each other, or `from` has no whole number of rows.
+pub fn transpose(from: &[f32], columns: usize, to: &mut [f32]) {
+    transpose_on(Path::chosen(), from, columns, to);
+}
+
+fn transpose_on(path: Path, from: &[f32], columns: usize, to: &mut [f32]) {
+    assert!(from.len() == to.len() && from.len().is_multiple_of(columns), "a matrix and its transpose");
+    let rows = from.len() / columns;
+    let strip = |first: usize, to: &mut [f32]| Strip { from, columns, first, rows }.write(path, to);
+    if from.len() < LARGE {
+        strip(0, to);
+    } else {
+        let width = SIDE * (LARGE / 2 / SIDE / rows).max(1);
+        team::for_each(to.par_chunks_mut(width * rows).enumerate(), |(i, to)| strip(i * width, to));
+    }
+}
+
+/// Some columns of a matrix, from `first` on, to be written as rows.
+#[derive(Debug, Clone, Copy)]
+struct Strip<'a> {
+    from: &'a [f32],
+    columns: usize,
+    first: usize,
+    rows: usize,
+}
+
+impl Strip<'_> {
+    fn write(self, path: Path, to: &mut [f32]) {
+        let width = to.len() / self.rows;
+        for row in (0..self.rows).step_by(SIDE) {
+            let down = SIDE.min(self.rows - row);
+            let from = &self.from[row * self.columns + self.first..];
+            let to = &mut to[row..];
+            let done = if down == SIDE { width - width % GROUP } else { 0 };
+            groups(path, (from, self.columns), (to, self.rows), done);
+            for column in done..width {
+                for r in 0..down {
+                    to[column * self.rows + r] = from[r * self.columns + column];
+                }
+            }
+        }
+    }
+}
+
+/// The first `columns` columns, in groups of [`GROUP`], of [`SIDE`] rows, both matrices given with the distance of their
+/// rows.
+fn groups(path: Path, (from, from_row): (&[f32], usize), (to, to_row): (&mut [f32], usize), columns: usize) {
+    if columns == 0 {
+        return;
+    }
+    let (last_from, last_to) = ((SIDE - 1) * from_row + columns, (columns - 1) * to_row + SIDE);
+    assert!(columns.is_multiple_of(GROUP) && last_from <= from.len() && last_to <= to.len(), "whole groups");
+    match path {
+        // SAFETY: the path is given out only where the processor has AVX-512F, and the groups lie within their slices.
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => unsafe { avx512(from.as_ptr(), from_row, to.as_mut_ptr(), to_row, columns) },
+        _ => {
+            for column in 0..columns {
+                for r in 0..SIDE {
+                    to[column * to_row + r] = from[r * from_row + column];
+                }
+            }
+        }
+    }
+}
+
+/// Four vectors take a group's values of every fourth row each, then a group of four by four is turned in each quarter:
+///
+/// ```text
+///   a0 a1 a2 a3 │ e0 e1 e2 e3 │ …        a0 b0 c0 d0 │ e0 f0 g0 h0 │ …
+///   b0 b1 b2 b3 │ f0 f1 f2 f3 │ …   ─►   a1 b1 c1 d1 │ e1 f1 g1 h1 │ …
+///   c0 …        │ g0 …        │ …        …
+///   d0 …        │ h0 …        │ …        …
+/// ```
+///
+/// # Safety
+/// The processor must have AVX-512F, and the pointers must be good for [`SIDE`] rows of that many columns, and the other way
+/// round.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(from: *const f32, from_row: usize, to: *mut f32, to_row: usize, columns: usize) {
+    use std::arch::x86_64::*;
+    for column in (0..columns).step_by(GROUP) {
+        let mut rows = [_mm512_setzero_ps(); GROUP];
+        for (r, row) in rows.iter_mut().enumerate() {
+            // SAFETY: rows `r`, `r + 4`, `r + 8` and `r + 12` of the group.
+            *row = unsafe {
+                let at = from.add(r * from_row + column);
+                let v = _mm512_castps128_ps512(_mm_loadu_ps(at));
+                let v = _mm512_insertf32x4::<1>(v, _mm_loadu_ps(at.add(4 * from_row)));
+                let v = _mm512_insertf32x4::<2>(v, _mm_loadu_ps(at.add(8 * from_row)));
+                _mm512_insertf32x4::<3>(v, _mm_loadu_ps(at.add(12 * from_row)))
+            };
+        }
+        let [a, b, c, d] = rows;
+        let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)].map(|v| _mm512_castps_pd(v));
+        let [ef, gh] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)].map(|v| _mm512_castps_pd(v));
+        let turned = [
+            _mm512_unpacklo_pd(ab, cd),
+            _mm512_unpackhi_pd(ab, cd),
+            _mm512_unpacklo_pd(ef, gh),
+            _mm512_unpackhi_pd(ef, gh),
+        ];
+        for (i, &row) in turned.iter().enumerate() {
+            // SAFETY: row `column + i` of the transpose.
+            unsafe { _mm512_storeu_pd(to.add((column + i) * to_row).cast(), row) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn agrees_with_ndarray(rows in 1usize..70, columns in 1usize..70) {
+            let from = Array2::from_shape_fn((rows, columns), |(r, c)| (r * columns + c) as f32);
+            let mut to = vec![0.0; rows * columns];
+            for path in Path::available() {
+                to.fill(0.0);
+                transpose_on(path, from.as_slice().expect("standard layout"), columns, &mut to);
+                prop_assert!(to.iter().eq(from.t().iter()), "{path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_ones_are_cut_well() {
+        for (rows, columns) in [(1, 40_000), (40_000, 1), (300, 500), (4320, 100)] {
+            let from = Array2::from_shape_fn((rows, columns), |(r, c)| (r * columns + c) as f32);
+            let mut to = vec![0.0; rows * columns];
+            transpose(from.as_slice().expect("standard layout"), columns, &mut to);
+            assert!(to.iter().eq(from.t().iter()));
+        }
+    }
+}

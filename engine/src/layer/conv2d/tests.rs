@@ -1,0 +1,106 @@
+//! The convolution against `im2col`, the book and finite differences.
+
+use super::super::LayerSpec;
+use super::super::max_pool2d::MaxPool2d;
+use super::super::window::Named;
+use super::*;
+use crate::gradient_check::{assert_forward_agrees, assert_gradients_agree, assert_same_gradients};
+use crate::layer::identity::Identity;
+use crate::layer::relu::Relu;
+use crate::network::Network;
+use proptest::prelude::*;
+
+fn padding() -> impl Strategy<Value = Padding> {
+    prop_oneof![
+        (0usize..3, 0usize..3).prop_map(|(h, w)| Padding::Sizes(Pair::Rectangle([h, w]))),
+        Just(Padding::Named(Named::Same)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn agrees_with_im2col_and_finite_differences(
+        image in (1usize..4, 4usize..9, 4usize..9), filters in 1usize..20, kernel in (1usize..4, 1usize..4),
+        stride in (1usize..3, 1usize..3), padding in padding(), n in 1usize..3, seed: u64,
+    ) {
+        let network = [LayerSpec::Conv2d(Conv2d {
+            filters,
+            kernel: Pair::Rectangle(kernel.into()),
+            stride: Pair::Rectangle(stride.into()),
+            padding,
+            init: None,
+        })];
+        let shape = Shape::new(&[image.0, image.1, image.2]);
+        assert_forward_agrees(&network, &shape, n, seed);
+        assert_gradients_agree(&network, &shape, n, seed);
+    }
+
+    /// ReLUs between convolutions are worked out with them, those before other layers are not; whether the gradients of the
+    /// upper one are scattered, as with a stride and wide rows, or a product with windows.
+    #[test]
+    fn relus_that_are_taken_in_change_nothing(
+        channels in 1usize..18, side in 4usize..8, filters in (1usize..20, 1usize..20), kernel in 1usize..4,
+        stride in 1usize..3, padding in padding(), n in 1usize..6, seed: u64,
+    ) {
+        let [relu, identity] = [LayerSpec::Relu(Relu {}), LayerSpec::Identity(Identity {})];
+        let conv = |filters: usize, stride: usize| {
+            let (kernel, stride) = (Pair::Square(kernel), Pair::Square(stride));
+            LayerSpec::Conv2d(Conv2d { filters, kernel, stride, padding, init: None })
+        };
+        let padded = LayerSpec::Conv2d(Conv2d {
+            filters: channels,
+            kernel: Pair::Square(3),
+            stride: Pair::Square(1),
+            padding: Padding::Named(Named::Same),
+            init: None,
+        });
+        let together = [padded, relu.clone(), conv(filters.0, stride), relu.clone(), conv(filters.1, 1)];
+        let identity = [identity];
+        let apart = [&together[..2], &identity, &together[2..4], &identity, &together[4..]].concat();
+        let shape = Shape::new(&[2, side, side]);
+        // An image may be too small for the last filters.
+        if let Ok(network) = Network::build(&shape, &together) {
+            let layers = |network: &Network| network.depth();
+            prop_assert_eq!(layers(&Network::build(&shape, &apart).expect("the same")), layers(&network) + 4);
+            assert_same_gradients([&together, &apart], &shape, n, seed);
+            // Few values to a sum: the reference is exact, and these are rounded.
+            let small = [conv(2, stride), relu, conv(filters.1, 1)];
+            if Network::build(&shape, &small).is_ok() {
+                assert_forward_agrees(&small, &shape, n, seed);
+            }
+        }
+    }
+
+    /// Below a layer that hands down zeros the gradients are gathered from what is left.
+    #[test]
+    fn gradients_below_zeros_agree_with_finite_differences(
+        channels in 5usize..18, side in 4usize..7, filters in 1usize..20, kernel in 1usize..4, stride in 1usize..3,
+        padding in padding(), n in 1usize..3, seed: u64,
+    ) {
+        let conv = Conv2d {
+            filters,
+            kernel: Pair::Square(kernel),
+            stride: Pair::Square(stride),
+            padding,
+            init: None,
+        };
+        let pool = MaxPool2d { kernel: Pair::Square(1), stride: None, padding: Padding::Sizes(Pair::Square(0)) };
+        let network = [LayerSpec::Conv2d(conv), LayerSpec::MaxPool2d(pool)];
+        assert_gradients_agree(&network, &Shape::new(&[channels, side, side]), n, seed);
+    }
+}
+
+#[test]
+fn a_layer_of_the_book_has_its_weights() {
+    let conv = Conv2d {
+        filters: 30,
+        kernel: Pair::Square(5),
+        stride: Pair::Square(1),
+        padding: Padding::Sizes(Pair::Square(0)),
+        init: None,
+    };
+    let layer = conv.build(&Form::image([1, 28, 28])).expect("SimpleConvNet's first layer");
+    assert_eq!(layer.output().shape(), &Shape::new(&[30, 24, 24]));
+    assert_eq!(layer.parameters()[0].shape, Shape::new(&[30, 1, 5, 5]));
+}
