@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::chunks;
 use super::error::StoreError;
+use super::from_row::from_row;
 use super::open::Store;
 use super::row::int;
 
@@ -45,14 +46,13 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
-    #[sqlx(try_from = "i64")]
     step: u64,
     trained_seconds: f64,
     sha256: String,
     blob: i64,
 }
+from_row!(Row { step: i64, trained_seconds, sha256, blob });
 
 /// The step of a job's checkpoint; 0 without one.
 pub(super) async fn step(db: &mut SqliteConnection, job: Uuid) -> Result<i64, StoreError> {

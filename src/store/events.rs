@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
+use super::from_row::from_row;
 use super::open::Store;
 use super::row::{document, insert_rows, int, json, time};
 use crate::job::event::{Event, EventBody};
@@ -27,13 +28,12 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
-    #[sqlx(try_from = "i64")]
     id: u64,
     at: String,
     body: String,
 }
+from_row!(Row { id: i64, at, body });
 
 impl Row {
     fn into_event(self, job: Uuid) -> Result<Event, Corrupt> {

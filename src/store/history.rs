@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
+use super::from_row::from_row;
 use super::open::Store;
 use super::row::{finite, insert_rows, int, time};
 use crate::job::event::{Event, EventBody};
@@ -93,11 +94,8 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct StepRow {
-    #[sqlx(try_from = "i64")]
     step: u64,
-    #[sqlx(try_from = "i64")]
     epoch: u64,
     loss: Option<f64>,
     accuracy: Option<f64>,
@@ -105,6 +103,7 @@ struct StepRow {
     samples_per_second: Option<f64>,
     at: String,
 }
+from_row!(StepRow { step: i64, epoch: i64, loss, accuracy, learning_rate, samples_per_second, at });
 
 impl StepRow {
     fn into_point(self) -> Result<StepPoint, Corrupt> {
@@ -114,11 +113,8 @@ impl StepRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct EpochRow {
-    #[sqlx(try_from = "i64")]
     epoch: u64,
-    #[sqlx(try_from = "i64")]
     step: u64,
     train_loss: Option<f64>,
     train_accuracy: Option<f64>,
@@ -129,6 +125,18 @@ struct EpochRow {
     seconds: Option<f64>,
     at: String,
 }
+from_row!(EpochRow {
+    epoch: i64,
+    step: i64,
+    train_loss,
+    train_accuracy,
+    validation_loss,
+    validation_accuracy,
+    test_loss,
+    test_accuracy,
+    seconds,
+    at
+});
 
 impl EpochRow {
     fn into_point(self) -> Result<EpochPoint, Corrupt> {

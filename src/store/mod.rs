@@ -15,7 +15,8 @@
 //! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
 //! - `inspect`: a database copied, looked over and made compact, for those who care for the data
 //! - `outbox`: news of jobs, on their way to those who asked to be told
-//! - `moves`: the one helper that changes a job's status; `chunks`, `row`: how things lie in the tables
+//! - `moves`: the one helper that changes a job's status
+//! - `migrations`: the tables; `chunks`, `row`, `from_row`: how things lie in them and are read
 
 mod checkpoints;
 mod chunks;
@@ -25,11 +26,13 @@ mod diagnostics;
 mod error;
 mod events;
 mod faults;
+mod from_row;
 mod history;
 mod ids;
 mod inspect;
 mod jobs;
 mod keys;
+mod migrations;
 mod models;
 mod moves;
 mod open;

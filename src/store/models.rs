@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
+use super::from_row::from_row;
 use super::moves::Head;
 use super::open::Store;
 use super::row::{int, json, spec, time};
@@ -189,18 +190,17 @@ fn entries(rows: Vec<Row>) -> Result<Vec<ModelEntry>, StoreError> {
     Ok(models)
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     model: String,
     version: u32,
     job: Option<Uuid>,
     spec: String,
-    #[sqlx(try_from = "i64")]
     parameters: u64,
     test_accuracy: Option<f64>,
     weights_sha256: String,
     created_at: String,
 }
+from_row!(Row { model, version, job, spec, parameters: i64, test_accuracy, weights_sha256, created_at });
 
 impl Row {
     fn into_version(self) -> Result<ModelVersion, Corrupt> {

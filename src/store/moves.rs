@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::events::Log;
+use super::from_row::from_row;
 use super::open::Tx;
 use super::outbox;
 use super::row::{int, json, status};
@@ -31,7 +32,6 @@ pub(super) struct Head {
     metrics: String,
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     status: String,
     attempt: u32,
@@ -40,10 +40,20 @@ struct Row {
     vain_starts: u32,
     model: String,
     webhook: Option<String>,
-    #[sqlx(try_from = "i64")]
     last_event_id: u64,
     metrics: String,
 }
+from_row!(Row {
+    status,
+    attempt,
+    cancel_requested,
+    pause_requested,
+    vain_starts,
+    model,
+    webhook,
+    last_event_id: i64,
+    metrics
+});
 
 impl Head {
     /// The job of this id.

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -15,10 +14,9 @@ use tokio::sync::Notify;
 
 use super::error::{Corrupt, StoreError};
 use super::faults::Faults;
+use super::migrations::MIGRATIONS;
 use super::outbox::Outbox;
 use crate::clock::Patience;
-
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The oldest SQLite that does not corrupt a database in WAL mode (its "WAL-reset bug").
 const OLDEST_SQLITE: (&str, [u32; 3]) = ("3.51.3", [3, 51, 3]);

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
+use super::from_row::from_row;
 use super::open::{Store, Tx};
 use super::row::{int, json};
 use crate::job::event::{Event, EventBody};
@@ -106,7 +107,6 @@ pub struct MessageView {
     pub answer: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     seq: i64,
     job: Uuid,
@@ -115,8 +115,8 @@ struct Row {
     body: String,
     attempts: u32,
 }
+from_row!(Row { seq, job, event, url, body, attempts });
 
-#[derive(sqlx::FromRow)]
 struct ViewRow {
     event: i64,
     r#type: String,
@@ -126,6 +126,7 @@ struct ViewRow {
     due_ms: i64,
     answer: Option<String>,
 }
+from_row!(ViewRow { event, r#type, to_job, status, attempts, due_ms, answer });
 
 impl Store {
     /// This store, of a server that has a URL of its own: it is told of every job.

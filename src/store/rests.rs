@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::from_row::from_row;
 use super::open::Store;
 
 /// What is left of a job.
-#[derive(Debug, Clone, Copy, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rest {
     /// The job.
     pub job: Uuid,
@@ -15,6 +16,7 @@ pub struct Rest {
     /// Seconds of training that are left, about; `None` where its speed is not known, as before its first start.
     pub seconds: Option<f64>,
 }
+from_row!(Rest { job, waits, seconds });
 
 impl Store {
     /// What is left of the jobs that run, and then of those that wait, in the order of the queue.

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
+use super::from_row::from_row;
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::{Status, StopReason};
@@ -26,7 +27,6 @@ macro_rules! job_columns {
 pub(super) use job_columns;
 
 /// A job as its row holds it.
-#[derive(sqlx::FromRow)]
 pub(super) struct JobRow {
     id: Uuid,
     status: String,
@@ -50,6 +50,29 @@ pub(super) struct JobRow {
     original_sha256: Option<String>,
     queue_position: Option<i64>,
 }
+from_row!(JobRow {
+    id,
+    status,
+    attempt,
+    spec,
+    plan,
+    progress,
+    metrics,
+    cancel_requested,
+    pause_requested,
+    stop_reason,
+    error,
+    model,
+    model_version,
+    weights_sha256,
+    created_at,
+    started_at,
+    finished_at,
+    forked_from,
+    reproduces,
+    original_sha256,
+    queue_position
+});
 
 impl JobRow {
     pub(super) fn into_job(self) -> Result<Job, Corrupt> {

@@ -119,7 +119,7 @@ const OLD: Uuid = Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000);
 async fn before_imports(path: &std::path::Path, job: &NewJob) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
     let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    super::super::open::MIGRATIONS.run_to(2, &old).await.unwrap();
+    super::super::migrations::MIGRATIONS.run_to(2, &old).await.unwrap();
     let metrics = serde_json::to_string(&figures(100)).unwrap();
     for sql in [
         "insert into blobs (id, bytes) values (1, 1)",
@@ -184,7 +184,7 @@ async fn what_names_another_job_does_so_after_the_move() {
     before_imports(&path, &job).await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).foreign_keys(true);
     let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    super::super::open::MIGRATIONS.run_to(4, &old).await.unwrap();
+    super::super::migrations::MIGRATIONS.run_to(4, &old).await.unwrap();
     for sql in [
         "update jobs set forked_from = id, reproduces = id, start_sha256 = 'x'",
         "update jobs set progress = '{\"step\":1,\"total_steps\":1,\"epoch\":1,\"epochs\":1,\"fraction\":1}'",
