@@ -7,6 +7,7 @@
 //! | floor | room | what |
 //! | --- | --- | --- |
 //! | 0 | [`engine`], a crate of its own | numbers only: layers, losses, optimizers, training, checkpoints |
+//! | ½ | [`tls`] | whose cryptography encrypts connections |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
@@ -42,4 +43,5 @@ pub mod job;
 pub mod scheduler;
 pub mod serving;
 pub mod store;
+pub mod tls;
 pub mod webhooks;

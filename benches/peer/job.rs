@@ -166,6 +166,7 @@ impl Site {
             };
             app.run_until_stopped(stopped).await.expect("a clean run");
         });
+        dojang::tls::prepare();
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self { base, http, stop, task })
     }

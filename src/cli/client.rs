@@ -164,6 +164,7 @@ struct List<T> {
 impl Client {
     /// A client of the server at `server`; nothing is sent yet.
     pub(crate) fn new(server: Url) -> Result<Self, ClientError> {
+        crate::tls::prepare();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("dojang/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10));

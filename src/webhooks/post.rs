@@ -96,6 +96,7 @@ impl Post {
 }
 
 fn client(reach: Reach) -> Result<Client, PostError> {
+    crate::tls::prepare();
     let client = Client::builder()
         .dns_resolver(Guard(reach))
         // A redirect or a proxy would lead past the guard.

@@ -126,6 +126,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
+        dojang::tls::prepare();
         Self { http: reqwest::Client::builder().no_proxy().build().expect("a client"), base: base.into() }
     }
 

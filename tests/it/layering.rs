@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Floors from the ground up; rooms of one floor are siblings.
 const FLOORS: &[&[&str]] = &[
     &["engine"],
+    &["tls"],
     &["data"],
     &["job"],
     &["clock"],
@@ -27,6 +28,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("metrics_exporter_prometheus", &["http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("rustls", &["tls"]),
     ("tokio", &["clock", "store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
 ];
 

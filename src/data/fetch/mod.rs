@@ -105,6 +105,7 @@ pub fn files(
     folder: &Path,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), FetchError> {
+    crate::tls::prepare();
     let client = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(SILENCE)

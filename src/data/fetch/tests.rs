@@ -107,6 +107,7 @@ impl Case {
     }
 
     fn fetch(&mut self, mirrors: &[&Mirror]) -> Result<(), FetchError> {
+        crate::tls::prepare();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let sha256: String = Sha256::digest(&self.content).iter().map(|byte| format!("{byte:02x}")).collect();
         // Published hashes are constants; a test's may stay for the rest of the process.
