@@ -25,9 +25,10 @@
 //! - `webhooks`: news of jobs, sent to other services
 //! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
-//! - `dashboard`: the page in Chromium
+//! - `dashboard`: the page in Chromium; `browser`: who drives it
 
 mod allocation;
+mod browser;
 mod care;
 #[cfg(unix)]
 mod clock;
