@@ -60,7 +60,7 @@ mod tests {
         for (columns, named) in [
             ("-7 as steps, 'job' as type, null as rest", "steps"),
             ("'x' as steps, 'job' as type, null as rest", "steps"),
-            ("7 as steps, null as type, null as rest", "type"),
+            ("7 as steps, 7 as type, null as rest", "type"),
         ] {
             let error = read(columns).await.unwrap_err();
             assert!(matches!(&error, sqlx::Error::ColumnDecode { index, .. } if index.contains(named)), "{error:?}");
