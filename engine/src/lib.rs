@@ -1,4 +1,4 @@
-//! Floor 0: numbers only.
+//! The engine of **dojang**, floor 0 of its house: numbers only.
 //!
 //! The engine knows no files, clock, HTTP or SQL and imports nothing else of dojang's. Read it in this order:
 //!

@@ -168,9 +168,12 @@ impl Page {
 
     /// Ends the Chromium. Returns what the page threw and nobody caught.
     pub(crate) async fn close(mut self) -> Vec<Value> {
-        // It may be gone before it answers.
-        let _ = self.pipe.get_mut().call(None, "Browser.close", json!({})).await;
-        timeout(PATIENCE, self.child.wait()).await.expect("Chromium ends").expect("an end");
+        let end = async {
+            // It may be gone before it answers.
+            let _ = self.pipe.get_mut().call(None, "Browser.close", json!({})).await;
+            self.child.wait().await
+        };
+        timeout(PATIENCE, end).await.expect("Chromium ends").expect("an end");
         self.pipe.into_inner().thrown
     }
 }
