@@ -6,10 +6,13 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dojang::engine::aligned::Aligned;
+use dojang::engine::form::Form;
 use dojang::engine::gemm::{
     Axis, End, Grid, Into, NOTHING, Panelled, Pooled, View, ViewMut, biased_matmul, grid_matmul, matmul,
 };
-use dojang::engine::layer::Panels;
+use dojang::engine::layer::conv2d::Conv2d;
+use dojang::engine::layer::window::{Padding, Pair};
+use dojang::engine::layer::{Context, LayerSpec, Panels, Pass};
 
 /// Rows of a single prediction, of a predicting pass, and of pieces of a mini-batch.
 const ROWS: [usize; 4] = [1, 32, 50, 128];
@@ -127,6 +130,43 @@ fn convolutions(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same convolutions as layers, two images at a time: what Winograd's way makes of them where it is taken. The operations
+/// are those of the plain way.
+fn convolution_layers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("conv2d layer");
+    let layers = [("P4", 16, 28, 1, 16), ("P4", 16, 14, 1, 32), ("P4", 32, 14, 2, 32), ("P4", 32, 8, 1, 64)];
+    for (net, channels, side, padding, filters) in
+        layers.into_iter().chain([("P4", 64, 8, 1, 64), ("", 256, 14, 1, 256)])
+    {
+        let (kernel, stride) = (Pair::Square(3), Pair::Square(1));
+        let padding = Padding::Sizes(Pair::Square(padding));
+        let spec = LayerSpec::Conv2d(Conv2d { filters, kernel, stride, padding, init: None });
+        let layer = spec.build(&Form::image([channels, side, side])).expect("a convolution");
+        let parameters: Vec<f32> =
+            (0..9 * channels * filters + filters).map(|i| (i * 7919 % 201) as f32 / 100.0 - 1.0).collect();
+        let (images, outputs) = (2, layer.output().shape().len());
+        let x: Vec<f32> = (0..images * channels * side * side).map(|i| (i * 7919 % 255) as f32 / 255.0).collect();
+        let (mut y, mut scratch) = (vec![0.0; images * outputs], vec![0.0; layer.memory().scratch]);
+        let mut transformed = vec![0.0; layer.memory().transformed];
+        layer.transform(&parameters, &mut transformed);
+        let ways = [("plain", &[][..]), ("Winograd", &transformed[..])];
+        for (way, transformed) in ways.into_iter().filter(|(way, values)| *way == "plain" || !values.is_empty()) {
+            let at = Context {
+                parameters: &parameters,
+                prepared: &[],
+                transformed,
+                pass: Pass::Infer,
+                layer: 0,
+                first_row: 0,
+                pieces: 1,
+            };
+            let name = format!("{net} {channels}→{filters} of {side}×{side} {way}");
+            measure(&mut group, name, images * layer.flops(), || layer.forward(&at, &mut scratch, &x, &mut y));
+        }
+    }
+    group.finish();
+}
+
 /// A convolution with the pool above it, for one image: forward as in a prediction and as in training, and the gradient of
 /// the weights, whose operations are those of the convolution alone, though it leaves most of them out.
 fn pooled_convolution(c: &mut Criterion) {
@@ -156,5 +196,5 @@ fn pooled_convolution(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, affine, zeros, convolutions, pooled_convolution);
+criterion_group!(benches, affine, zeros, convolutions, convolution_layers, pooled_convolution);
 criterion_main!(benches);

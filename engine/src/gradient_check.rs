@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use super::infer::{Rows, Sizes};
 use super::layer::{LayerSpec, Pass, Role};
 use super::loss::{Loss, LossSpec, Outputs};
-use super::network::Network;
+use super::network::{Network, Weights};
 use super::optimizer::sgd::Sgd;
 use super::rng::{Purpose, Rng};
 use super::samples::{Inputs, Samples};
@@ -227,6 +227,14 @@ fn gradients_of(chains: [&[LayerSpec]; 2], input: &Shape, n: usize, seed: u64) -
 /// # Panics
 /// If it does not: this is the test of every layer.
 pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed: u64) {
+    assert_forward_within(1e-5, layers, input, n, seed);
+}
+
+/// The same with another tolerance than 1e-5, relative where a value is above 1.
+///
+/// # Panics
+/// If it does not agree.
+pub fn assert_forward_within(tolerance: f64, layers: &[LayerSpec], input: &Shape, n: usize, seed: u64) {
     let network = Network::build(input, layers).expect("a sound network");
     let (parameters, x) = random_case(&network, n, seed);
     let rows = Array2::from_shape_fn((n, input.len()), |(i, j)| f64::from(x[i * input.len() + j]));
@@ -240,15 +248,17 @@ pub fn assert_forward_agrees(layers: &[LayerSpec], input: &Shape, n: usize, seed
     let training: Vec<f32> = work.level(network.depth()).flatten().copied().collect();
     let sizes = Sizes::new(&network, n).expect("a small network");
     let mut memory = sizes.memory();
+    let transformed = network.transformed(&parameters);
+    let weights = Weights::predicting(&parameters, &transformed);
     let predicting = x
         .chunks(sizes.rows * input.len())
-        .flat_map(|x| network.infer(&parameters, sizes, &mut memory, x.len() / input.len(), Rows::At(x)).to_vec());
+        .flat_map(|x| network.infer(weights, sizes, &mut memory, x.len() / input.len(), Rows::At(x)).to_vec());
     for (pass, fast) in [(pass, training), (Pass::Infer, predicting.collect())] {
         let exact = network.reference(&p, pass, &rows.view());
         assert_eq!(fast.len(), exact.len());
         for (fast, exact) in fast.iter().zip(&exact) {
             let error = (f64::from(*fast) - exact).abs() / exact.abs().max(1.0);
-            assert!(error < 1e-5, "{layers:?} on {n} × {input}, seed {seed}, {pass:?}: {fast} instead of {exact}");
+            assert!(error < tolerance, "{layers:?} on {n} × {input}, seed {seed}, {pass:?}: {fast} instead of {exact}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::aligned::{Aligned, LINE};
 use super::layer::Pass;
-use super::network::Network;
+use super::network::{Network, Weights};
 
 /// Values that the widest level of a pass may take, so that its buffers stay in the cache.
 const VALUES: usize = 1 << 18;
@@ -100,7 +100,7 @@ impl Network {
     /// Takes `n` rows through all layers; the outputs `[n, …]` come back.
     pub(super) fn infer<'a>(
         &self,
-        parameters: &[f32],
+        weights: Weights<'_>,
         sizes: Sizes,
         memory: &'a mut [f32],
         n: usize,
@@ -111,7 +111,7 @@ impl Network {
         let (mut here, rest) = rest.split_at_mut(sizes.buffers[1]);
         let (mut there, scratch) = rest.split_at_mut(sizes.buffers[1]);
         let mut forward = |layer: usize, rows: Range<usize>, x: &[f32], y: &mut [f32]| {
-            let at = self.context(layer, parameters, None, Pass::Infer, 0);
+            let at = self.context(layer, weights, Pass::Infer, 0);
             let y = &mut y[..rows.len() * self.width(layer + 1)];
             self.layer(layer).forward(&at, scratch, input.or(layer, rows, self.width(layer), x), y);
         };

@@ -7,13 +7,14 @@ use rayon::prelude::*;
 use super::aligned::Aligned;
 use super::infer::{Rows, Sizes};
 use super::loss::LossSpec;
-use super::network::Network;
+use super::network::{Network, Weights};
 
 /// A trained network, ready to predict.
 #[derive(Debug)]
 pub struct Model {
     network: Network,
     parameters: Aligned,
+    transformed: Aligned,
     loss: LossSpec,
     classes: usize,
     sizes: Sizes,
@@ -48,7 +49,8 @@ impl Model {
         assert!(loss.rule().outputs(classes).accepts(network.output().len()), "outputs for another loss");
         let sizes = Sizes::new(&network, usize::MAX).expect("sizes of a network that was trained");
         let parameters = Aligned::from(parameters);
-        Self { network, parameters, loss, classes, sizes, spare: Mutex::default() }
+        let transformed = network.transformed(&parameters);
+        Self { network, parameters, transformed, loss, classes, sizes, spare: Mutex::default() }
     }
 
     /// The network.
@@ -80,9 +82,10 @@ impl Model {
         let n = x.len() / inputs;
         assert_eq!(n * inputs, x.len(), "inputs are whole samples");
         let mut y = vec![0.0; n * self.classes];
+        let weights = Weights::predicting(&self.parameters, &self.transformed);
         let pass = |lent: &mut Lent<'_>, (x, y): (&[f32], &mut [f32])| {
             let (n, x) = (x.len() / inputs, Rows::At(x));
-            let outputs = self.network.infer(&self.parameters, self.sizes, &mut lent.memory, n, x);
+            let outputs = self.network.infer(weights, self.sizes, &mut lent.memory, n, x);
             self.loss.rule().predictions(outputs, self.classes, y);
         };
         if self.is_small(x.len()) {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Pass, Role};
-use super::network::{Network, Outputs, Shown};
+use super::network::{Network, Outputs, Shown, Weights};
 use super::shape::Shape;
 use super::step::Workspace;
 pub use histogram::Histogram;
@@ -114,7 +114,7 @@ fn activations(network: &Network, work: &Workspace, parameters: &[f32], shown: &
             Outputs::First { node, .. } => {
                 let layer = network.layer(node).first().expect("a layer that does the work of several");
                 let mut scratch = vec![0.0; layer.memory().scratch];
-                let at = network.context(node, parameters, None, Pass::Infer, 0);
+                let at = network.context(node, Weights::predicting(parameters, &[]), Pass::Infer, 0);
                 outputs.resize(shard.len() / network.width(node) * width, 0.0);
                 layer.forward(&at, &mut scratch, shard, &mut outputs);
             }

@@ -26,14 +26,16 @@ pub(super) const DEPTH: usize = 1 << 10;
 pub(super) unsafe fn broadcast<S: Simd>(p: &Product) {
     let depth = if p.runs.0 == 1 { DEPTH } else { p.k.max(1) };
     let (panels, depths) = (p.n.div_ceil(p.panel.max(1)), p.k.div_ceil(depth).max(1));
+    let pieces = panels * depths;
     let piece = |nth: usize| {
+        let (product, nth) = (p.nth(nth / pieces), nth % pieces);
         let first = nth / panels * depth;
-        p.piece((first, (p.k - first).min(depth)), nth % panels)
+        product.piece((first, (p.k - first).min(depth)), nth % panels)
     };
     // One call, for the compiler to write it down once: the kernels are long.
-    for nth in 0..panels * depths {
+    for nth in 0..pieces * p.each.0 {
         let mut these = piece(nth);
-        if S::CAREFUL > 0 && p.runs.0 == 1 && nth + 1 < panels * depths {
+        if S::CAREFUL > 0 && p.runs.0 == 1 && nth % pieces + 1 < pieces {
             let next = piece(nth + 1);
             these.ahead = p.ahead.with_next(next.b, next.k * next.b_row, these.k);
         }
@@ -131,17 +133,18 @@ unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) 
         (groups, rows) = (1, groups * rows);
         tiles = rows.div_ceil(highest::<S>(V).min(MOST_APART));
     }
+    // The first ones have one row more.
+    let (least, more) = (rows / tiles.max(1), rows % tiles.max(1));
     for group in 0..groups {
-        let (mut at, mut done) = (Place { group, i: 0, j, columns }, 0);
-        for tile in 0..tiles {
-            let end = rows * (tile + 1) / tiles;
+        let mut at = Place { group, i: 0, j, columns };
+        for (height, count) in [(least + 1, more), (least, tiles - more)] {
+            if height == 0 || count == 0 {
+                continue;
+            }
             // SAFETY: the rows lie within the product, all in one group if others than tiles want them so; each arm has as
             // many rows as there are.
-            unsafe { heights!(end - done, |R| of_height::<S, R, V>(p, at)) }
-            (at.i, done) = (at.i + end - done, end);
-            while at.i >= p.m && done < rows {
-                (at.group, at.i) = (at.group + 1, at.i - p.m);
-            }
+            unsafe { heights!(height, |R| of_height::<S, R, V>(p, at, count)) }
+            at = at.below(height * count, p.m);
         }
     }
 }
@@ -245,17 +248,39 @@ const fn highest<S: Simd>(vectors: usize) -> usize {
     S::ROWS[vectors.saturating_sub(1)]
 }
 
+/// So many tiles of `R` rows, one below the other.
 #[inline(always)]
-unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place) {
+unsafe fn of_height<S: Simd, const R: usize, const V: usize>(p: &Product, at: Place, count: usize) {
     // Higher and wider ones are never asked for; said so that the compiler leaves them out.
     if const { R <= highest::<S>(V) && V <= S::VECTORS } {
         // SAFETY: as the caller vouches.
         unsafe {
-            if const { V == 0 } {
-                S::apart(Quads::<R> { p, at });
-            } else {
-                S::apart(Tile::<R, V, false> { p, at, steps: None, region: Region::none(p.a) });
+            S::apart(Tiles::<R, V> { p, at, count });
+        }
+    }
+}
+
+/// So many tiles of `R` rows, one below the other, in one function: what surrounds a call costs as much as several steps.
+struct Tiles<'a, const R: usize, const V: usize> {
+    p: &'a Product,
+    at: Place,
+    count: usize,
+}
+
+impl<const R: usize, const V: usize> Part for Tiles<'_, R, V> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { p, mut at, count } = self;
+        for _ in 0..count {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                if const { V == 0 } {
+                    Quads::<R> { p, at }.run::<S>();
+                } else {
+                    Tile::<R, V, false> { p, at, steps: None, region: Region::none(p.a) }.run::<S>();
+                }
             }
+            at = at.below(R, p.m);
         }
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Product {
     pub(super) may_hold_zeros: bool,
     /// What its tiles ask for.
     pub(super) ahead: Ahead,
+    /// How many products there are like this one, and the distances of their factors and results.
+    pub(super) each: (usize, [usize; 3]),
 }
 
 /// An [`End`](super::End) whose gate has been checked: it has as many rows and columns as C.
@@ -74,10 +76,18 @@ pub(super) enum Finish {
 }
 
 impl Product {
+    /// One of the products like this one.
+    #[inline(always)]
+    pub(super) fn nth(&self, nth: usize) -> Self {
+        let (_, [a, b, c]) = self.each;
+        let (a, b) = (self.a.wrapping_add(nth * a), self.b.wrapping_add(nth * b));
+        Self { a, b, c: self.c.wrapping_add(nth * c), ..*self }
+    }
+
     /// The part that `k` columns of A from `first` on add to the columns of the `index`-th panel: what follows the first one
     /// begins with C's values.
     #[inline(always)]
-    pub(super) fn piece(self, (first, k): (usize, usize), index: usize) -> Self {
+    pub(super) fn piece(&self, (first, k): (usize, usize), index: usize) -> Self {
         let column = index * self.panel;
         let n = self.panel.min(self.n - column);
         let b_row = if self.panel < self.n { n } else { self.b_row };
@@ -93,7 +103,7 @@ impl Product {
             end => end,
         };
         let (a, b) = (self.a.wrapping_add(first * self.a_col), self.b.wrapping_add(before));
-        Self { a, b, b_row, c: self.c.wrapping_add(column), k, n, into, bias, end, before, ..self }
+        Self { a, b, b_row, c: self.c.wrapping_add(column), k, n, into, bias, end, before, ..*self }
     }
 }
 

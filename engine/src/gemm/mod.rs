@@ -127,6 +127,46 @@ pub fn biased_matmul<'a, 'b>(
     multiply_grid(Path::chosen(), Kind::Broadcast, frame, c, (&a.into(), &b.into()), NOTHING);
 }
 
+/// Matrices of one size that lie row by row, each so many values after the one before.
+#[derive(Debug)]
+pub struct Each<T> {
+    /// All of them.
+    pub values: T,
+    /// How far one begins from the one before.
+    pub apart: usize,
+}
+
+/// `C = A·B` for so many matrices of each, A of `m × k` values and B of `k × n`.
+///
+/// # Panics
+/// If there are not so many, or results overlap.
+pub fn matmul_each(count: usize, [m, k, n]: [usize; 3], c: Each<&mut [f32]>, a: Each<&[f32]>, b: Each<&[f32]>) {
+    multiply_each(Path::chosen(), count, [m, k, n], c, a, b);
+}
+
+fn multiply_each(
+    path: Path,
+    count: usize,
+    [m, k, n]: [usize; 3],
+    Each { values: c, apart: c_apart }: Each<&mut [f32]>,
+    Each { values: a, apart: a_apart }: Each<&[f32]>,
+    Each { values: b, apart: b_apart }: Each<&[f32]>,
+) {
+    let Some(last) = count.checked_sub(1) else { return };
+    // The last ones; the first ones are checked with their product.
+    let fits = |len: usize, apart: usize, size: usize| {
+        last.checked_mul(apart).and_then(|first| first.checked_add(size)).is_some_and(|end| end <= len)
+    };
+    assert!(fits(a.len(), a_apart, m * k) && fits(b.len(), b_apart, k * n), "{count} factors");
+    assert!(fits(c.len(), c_apart, m * n) && (last == 0 || c_apart >= m * n), "{count} results, side by side");
+    let factors = (&View::rows(a, m, k, k).into(), &View::rows(b, k, n, n).into());
+    let first = product(Kind::Broadcast, Into::Replace.into(), ViewMut::rows(c, m, n, n), factors, NOTHING);
+    let product = Product { each: (count, [a_apart, b_apart, c_apart]), ..first };
+    // SAFETY: as in `multiply_grid` for the first ones; the last matrix of each lies in its slice, too, and so do those
+    // between. No two of C's overlap.
+    unsafe { kernel::run(path, Kind::Broadcast, &product) }
+}
+
 fn multiply<'b>(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std::convert::Into<Panelled<'b>>) {
     let b = b.into();
     let kind = match (b.grid.columns.stride, a.col_stride) {
@@ -140,11 +180,32 @@ fn multiply<'b>(path: Path, into: Into, c: ViewMut<'_>, a: View<'_>, b: impl std
 fn multiply_grid(
     path: Path,
     kind: Kind,
+    frame: Frame<'_>,
+    c: ViewMut<'_>,
+    factors: (&Grid<'_>, &Panelled<'_>),
+    soon: [&[f32]; MOST_SOON],
+) {
+    let product = product(kind, frame, c, factors, soon);
+    // SAFETY: `product` has checked that all elements of A, B, the gate and C lie in their slices, which are borrowed until
+    // the end of this function, C mutably. The broadcast kernel is chosen only where B's columns are contiguous, the dot
+    // kernel only for a plain matrix A with contiguous columns; `Path` only gives out what the processor has.
+    unsafe { kernel::run(path, kind, &product) }
+}
+
+/// The product of these, whose pointers are sound: `Grid::is_sound` checks that every element of A and B lies in its slice,
+/// `Panelled::new` that those of several panels do, and `View::rows` that those of the gate do, which is as large as C. C is a
+/// view of as many rows and columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably,
+/// so it overlaps none of them.
+///
+/// # Panics
+/// If they do not fit each other.
+fn product(
+    kind: Kind,
     Frame { into, bias, end }: Frame<'_>,
     ViewMut(mut c): ViewMut<'_>,
     (a, panelled): (&Grid<'_>, &Panelled<'_>),
     soon: [&[f32]; MOST_SOON],
-) {
+) -> Product {
     let Panelled { grid: b, width, depth, before } = *panelled;
     let (rows, columns) = (a.groups.count * a.rows.count, b.columns.count);
     assert_eq!(a.runs.count * a.columns.count, b.groups.count * b.rows.count, "inner sizes differ");
@@ -176,7 +237,7 @@ fn multiply_grid(
             b.groups.stride
         }
     };
-    let product = Product {
+    Product {
         a: a.data.as_ptr(),
         a_row: a.rows.stride,
         a_col: a.columns.stride,
@@ -201,13 +262,8 @@ fn multiply_grid(
         before: 0,
         may_hold_zeros: a.may_hold_zeros,
         ahead: Ahead::of(a, soon),
-    };
-    // SAFETY: `Grid::is_sound` has checked that every element of A and B lies in its slice, `Panelled::new` that those of
-    // several panels do, and `View::rows` that those of the gate do, which is as large as C. C is a view of as many rows and
-    // columns, whose columns are neighbours, as `ViewMut` makes no others; it is borrowed mutably, so it overlaps none of
-    // them. The broadcast kernel is chosen only where B's columns are contiguous, the dot kernel only for a plain matrix A
-    // with contiguous columns; `Path` only gives out what the processor has.
-    unsafe { kernel::run(path, kind, &product) }
+        each: (1, [0; 3]),
+    }
 }
 
 #[cfg(test)]

@@ -155,6 +155,27 @@ proptest! {
         }
     }
 
+    /// Products of one size, in one call: each as if it were alone.
+    #[test]
+    fn products_of_one_size_are_independent(
+        count in 1usize..5, m in 1usize..40, k in 0usize..40, n in 1usize..70, between in (0usize..3, 0usize..3, 0usize..3),
+    ) {
+        let apart = [m * k + between.0, k * n + between.1, m * n + between.2];
+        let (a, b) = (random(1, count * apart[0] + 1, 0), random(1, count * apart[1] + 1, 1));
+        let (a, b) = (a.as_slice().expect("standard layout"), b.as_slice().expect("standard layout"));
+        for path in Path::available() {
+            let (mut together, mut alone) = (vec![2.0; count * apart[2]], vec![2.0; count * apart[2]]);
+            let into = Each { values: &mut together[..], apart: apart[2] };
+            let [of_a, of_b] = [(a, apart[0]), (b, apart[1])].map(|(values, apart)| Each { values, apart });
+            multiply_each(path, count, [m, k, n], into, of_a, of_b);
+            for i in 0..count {
+                let (a, b) = (View::rows(&a[i * apart[0]..], m, k, k), View::rows(&b[i * apart[1]..], k, n, n));
+                multiply(path, Into::Replace, ViewMut::rows(&mut alone[i * apart[2]..], m, n, n), a, b);
+            }
+            prop_assert_eq!(together, alone, "{:?}", path);
+        }
+    }
+
     /// Shards of a batch, each with its rows of x and dy: in one product, or one after the other.
     #[test]
     fn runs_apart_are_one_product(
@@ -278,6 +299,22 @@ proptest! {
             prop_assert_eq!(whole, pieces);
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "results, side by side")]
+fn products_that_overlap_are_refused() {
+    let (factors, mut results) = ([0.0; 12], [0.0; 12]);
+    let [a, b] = [Each { values: &factors[..], apart: 4 }, Each { values: &factors[..], apart: 4 }];
+    matmul_each(3, [2, 2, 2], Each { values: &mut results, apart: 3 }, a, b);
+}
+
+#[test]
+#[should_panic(expected = "3 factors")]
+fn factors_that_are_not_there_are_refused() {
+    let (factors, mut results) = ([0.0; 11], [0.0; 12]);
+    let [a, b] = [Each { values: &factors[..], apart: 4 }, Each { values: &factors[..], apart: 2 }];
+    matmul_each(3, [2, 2, 2], Each { values: &mut results, apart: 4 }, a, b);
 }
 
 #[test]

@@ -19,6 +19,18 @@ pub(super) struct Place {
     pub(super) columns: usize,
 }
 
+impl Place {
+    /// So many rows below, where a group has `m` of them.
+    #[inline(always)]
+    pub(super) fn below(self, rows: usize, m: usize) -> Self {
+        let mut to = Self { i: self.i + rows, ..self };
+        while to.i >= m && m > 0 {
+            (to.group, to.i) = (to.group + 1, to.i - m);
+        }
+        to
+    }
+}
+
 /// A tile of `R` rows and so many columns as its place has in `V` vectors, the last of which may be a part; of all steps,
 /// or of some. With `AHEAD`, it asks for its part of a region.
 ///

@@ -130,7 +130,7 @@ mod tests {
     fn apply(rate: f64, pass: Pass, layer: usize, first_row: usize) -> Vec<f32> {
         let shape = Shape::new(&[10_000]);
         let dropout = Dropout { rate }.build(&Form::planar(shape)).expect("any shape");
-        let at = Context { parameters: &[], prepared: &[], pass, layer, first_row, pieces: 1 };
+        let at = Context { parameters: &[], prepared: &[], transformed: &[], pass, layer, first_row, pieces: 1 };
         let mut y = vec![9.0; 20_000];
         dropout.forward(&at, &mut [], &vec![1.0; 20_000], &mut y);
         y

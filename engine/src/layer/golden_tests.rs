@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::infer::{Rows, Sizes};
 use crate::loss::{Loss, Outputs};
-use crate::network::Network;
+use crate::network::{Network, Weights};
 use crate::samples::{Inputs, Samples};
 use crate::shape::Shape;
 use crate::step::{Step as Pass1, Workspace};
 use crate::update::{Place, Update};
 
 const AT: Context<'static> =
-    Context { parameters: &[], prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
+    Context { parameters: &[], prepared: &[], transformed: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
 
 #[derive(Deserialize)]
 struct Curve {
@@ -218,12 +218,14 @@ impl Case {
         let parameters = self.parameters(&network);
         let sizes = Sizes::new(&network, self.n).expect("a small network");
         let mut memory = sizes.memory();
+        let transformed = network.transformed(&parameters);
+        let weights = Weights::predicting(&parameters, &transformed);
         let width = self.x.len() / self.n;
         let read = |rows: Range<usize>, x: &mut [f32]| x.copy_from_slice(&self.x[rows.start * width..rows.end * width]);
-        let y = network.infer(&parameters, sizes, &mut memory, self.n, Rows::Read(&read));
+        let y = network.infer(weights, sizes, &mut memory, self.n, Rows::Read(&read));
         assert_close(&format!("y of {what}"), y, &self.y, 1.0);
         if network.depth() == 1 {
-            let at = network.context(0, &parameters, None, Pass::Infer, 0);
+            let at = network.context(0, weights, Pass::Infer, 0);
             let y: Vec<f32> = self.y.iter().map(|y| *y as f32).collect();
             let mut dx = vec![0.0; self.x.len()];
             network.layer(0).backward(

@@ -86,6 +86,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
         let _ = (parameters, prepared);
     }
 
+    /// Brings the parameters into a form that [`forward`](Self::forward) is faster with; done once after each update.
+    fn transform(&self, parameters: &[f32], transformed: &mut [f32]) {
+        let _ = (parameters, transformed);
+    }
+
     /// `y = f(x)`.
     fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]);
 
@@ -215,6 +220,8 @@ pub struct Memory {
     pub prepared: usize,
     /// Whether it can also go back without them, which pays for a few rows.
     pub can_do_without: bool,
+    /// Of its [transformed](Layer::transform) parameters.
+    pub transformed: usize,
     /// Of a pass, for anything; nothing in it lasts.
     pub scratch: usize,
     /// Of a row, from its way forward to its way back.
@@ -231,6 +238,8 @@ pub struct Context<'a> {
     pub parameters: &'a [f32],
     /// The same, [prepared](Layer::prepare); empty if they are not.
     pub prepared: &'a [f32],
+    /// The same, [transformed](Layer::transform); empty if they are not.
+    pub transformed: &'a [f32],
     /// Whether it trains.
     pub pass: Pass,
     /// The layer's index in the spec.

@@ -75,6 +75,7 @@ mod tests {
         let at = Context {
             parameters: &[],
             prepared: &[],
+            transformed: &[],
             pass: super::super::Pass::Infer,
             layer: 0,
             first_row: 0,

@@ -11,12 +11,15 @@ use super::aligned::LINE;
 use super::form::Form;
 use super::init::Init;
 use super::layer::reorder::Reorder;
-use super::layer::{Context, Layer, LayerError, LayerSpec, Memory, Pass, Reference, Role, Storage};
+use super::layer::{Layer, LayerError, LayerSpec, Memory, Pass, Reference, Role, Storage};
 use super::rng::{Purpose, Rng};
 use super::segment::{Segment, segments};
 use super::shape::Shape;
 
 mod place;
+mod weights;
+
+pub(super) use weights::{Prepared, Weights};
 
 /// Most parameters of a network: 16 GiB of them. Larger ones are refused before anything is laid out.
 const MAX_PARAMETERS: usize = 1 << 32;
@@ -33,6 +36,7 @@ pub struct Network {
     tiles: Vec<Tile>,
     len: usize,
     prepared: usize,
+    transformed: usize,
     flops: usize,
 }
 
@@ -45,14 +49,8 @@ struct Node {
     range: Range<usize>,
     /// The same, prepared.
     prepared: Range<usize>,
-}
-
-/// Parameters that are prepared for a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Prepared<'a> {
-    pub(super) values: &'a [f32],
-    /// Rows of the batch.
-    pub(super) rows: usize,
+    /// The same, transformed.
+    transformed: Range<usize>,
 }
 
 impl Node {
@@ -60,13 +58,6 @@ impl Node {
     /// out together is a matter of the processor.
     fn index(&self, in_network: usize) -> usize {
         self.spec.unwrap_or(in_network)
-    }
-
-    /// Whether its parameters are prepared for a batch of so many rows.
-    fn is_prepared(&self, rows: usize) -> bool {
-        /// Rows, of several shards, that make up for a preparation that each can do for itself.
-        const WORTH: usize = 256;
-        !self.prepared.is_empty() && (rows >= WORTH || !self.layer.memory().can_do_without)
     }
 }
 
@@ -167,6 +158,7 @@ impl Network {
             tiles: vec![],
             len: 0,
             prepared: 0,
+            transformed: 0,
             flops: 0,
         };
         let mut next = 0;
@@ -201,12 +193,14 @@ impl Network {
         }
         self.flops = self.flops.checked_add(layer.flops())?;
         let prepared = self.prepared;
-        let Memory { prepared: wanted, can_do_without, .. } = layer.memory();
+        let Memory { prepared: wanted, can_do_without, transformed, .. } = layer.memory();
         let unused = can_do_without && number == 1;
         let end = prepared.checked_add(if unused { 0 } else { wanted })?;
         // The next one begins at a cache line.
         self.prepared = end.checked_next_multiple_of(LINE)?;
-        self.nodes.push(Node { spec, layer, range: start..self.len, prepared: prepared..end });
+        let transformed = self.transformed..self.transformed.checked_add(transformed)?;
+        self.transformed = transformed.end.checked_next_multiple_of(LINE)?;
+        self.nodes.push(Node { spec, layer, range: start..self.len, prepared: prepared..end, transformed });
         if self.len > MAX_PARAMETERS {
             return None;
         }
@@ -310,40 +304,6 @@ impl Network {
     /// A layer's part of the flat parameter buffer.
     pub(super) fn part<'a>(&self, index: usize, parameters: &'a [f32]) -> &'a [f32] {
         &parameters[self.nodes[index].range.clone()]
-    }
-
-    /// Values of all layers' prepared parameters.
-    pub(super) fn prepared_len(&self) -> usize {
-        self.prepared
-    }
-
-    /// Prepares the layers' parameters for a batch of so many rows.
-    pub(super) fn prepare(&self, rows: usize, parameters: &[f32], prepared: &mut [f32]) {
-        for node in self.nodes.iter().filter(|node| node.is_prepared(rows)) {
-            node.layer.prepare(&parameters[node.range.clone()], &mut prepared[node.prepared.clone()]);
-        }
-    }
-
-    /// What a layer works with in a pass over rows from `first_row` on. Without prepared parameters there is no way back.
-    pub(super) fn context<'a>(
-        &self,
-        layer: usize,
-        parameters: &'a [f32],
-        prepared: Option<Prepared<'a>>,
-        pass: Pass,
-        first_row: usize,
-    ) -> Context<'a> {
-        let node = &self.nodes[layer];
-        let prepared = prepared.filter(|prepared| node.is_prepared(prepared.rows));
-        let prepared = prepared.map_or(&[][..], |prepared| &prepared.values[node.prepared.clone()]);
-        Context {
-            parameters: &parameters[node.range.clone()],
-            prepared,
-            pass,
-            layer: node.index(layer),
-            first_row,
-            pieces: 1,
-        }
     }
 
     /// Whether a layer or one below it has parameters.

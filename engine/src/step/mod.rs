@@ -73,6 +73,7 @@ impl Step<'_> {
         work.rows = indices.len();
         work.pass = PASSES.fetch_add(1, Ordering::Relaxed);
         self.network.prepare(indices.len(), self.parameters, &mut work.prepared);
+        self.network.transform(self.parameters, &mut work.transformed);
         let last = work.segments.len() - 1;
         for s in 0..=last {
             self.forward(work, s, samples, indices);
@@ -101,6 +102,7 @@ impl Step<'_> {
         let way = Way {
             step: self,
             prepared: Prepared { values: &work.prepared, rows: n },
+            transformed: &work.transformed,
             layout,
             whole,
             below: lower.last(),
@@ -135,7 +137,7 @@ impl Step<'_> {
         let (here, upper) = upper.split_first_mut().expect("there is a segment s");
         let Shards { layout, arena, measures, measure_len, whole, .. } = here;
         let prepared = Prepared { values: &work.prepared, rows: n };
-        let way = Way { step: self, prepared, layout, whole, below: lower.last(), n };
+        let way = Way { step: self, prepared, transformed: &work.transformed, layout, whole, below: lower.last(), n };
         let shards = arena.par_chunks_mut(layout.len).zip(measures.par_chunks_mut(*measure_len)).enumerate();
         team::for_each(shards.take(layout.shards(n)), |(i, (values, measure))| {
             way.back(&mut Shard { i, values, measure }, &upper[0]);

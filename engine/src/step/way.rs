@@ -7,7 +7,7 @@ use super::{Gather, Step};
 use crate::layer::{Backward, Collective, Context, Known, Seen};
 use crate::layout::Layout;
 use crate::loss::Score;
-use crate::network::Prepared;
+use crate::network::{Prepared, Weights};
 
 /// A shard on its way.
 pub(super) struct Shard<'a> {
@@ -20,6 +20,7 @@ pub(super) struct Shard<'a> {
 pub(super) struct Way<'a> {
     pub(super) step: &'a Step<'a>,
     pub(super) prepared: Prepared<'a>,
+    pub(super) transformed: &'a [f32],
     pub(super) layout: &'a Layout,
     /// What is known of the layer below the segment.
     pub(super) whole: &'a [f64],
@@ -148,7 +149,8 @@ impl Way<'_> {
     /// What a layer works with on a slice: in pieces, if there are more threads than shards.
     fn context(&self, layer: usize, slice: &Slice) -> Context<'_> {
         let Step { network, parameters, pass, .. } = *self.step;
-        let at = network.context(layer, parameters, Some(self.prepared), pass, slice.of_batch().start);
+        let weights = Weights { parameters, transformed: self.transformed, prepared: Some(self.prepared) };
+        let at = network.context(layer, weights, pass, slice.of_batch().start);
         Context { pieces: pieces_of(self.layout, self.n), ..at }
     }
 

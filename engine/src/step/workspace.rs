@@ -14,6 +14,7 @@ use crate::segment::Segment;
 pub(crate) struct Workspace {
     pub(super) segments: Vec<Shards>,
     pub(super) prepared: Aligned,
+    pub(super) transformed: Aligned,
     /// Rows of the last batch, and the number of its pass.
     pub(super) rows: usize,
     pub(super) pass: u64,
@@ -39,7 +40,8 @@ pub(super) struct Shards {
 
 /// Bytes that [`Workspace::new`] takes; `None` where it overflows.
 pub(crate) fn workspace_bytes(network: &Network, batch: usize) -> Option<usize> {
-    let parameters = network.parameter_count().checked_add(network.prepared_len())?;
+    let parameters =
+        network.parameter_count().checked_add(network.prepared_len())?.checked_add(network.transformed_len())?;
     let values = layouts(network, batch, false)?.iter().try_fold(parameters, |sum, layout| {
         let arena = layout.len.checked_mul(layout.shards(batch))?;
         sum.checked_add(arena)
@@ -84,6 +86,7 @@ impl Workspace {
         Self {
             segments: shards.collect(),
             prepared: Aligned::zeros(network.prepared_len()),
+            transformed: Aligned::zeros(network.transformed_len()),
             rows: 0,
             pass: 0,
             gradient: Vec::new(),

@@ -16,7 +16,7 @@ use crate::infer::{Rows, Sizes};
 use crate::layer::Pass;
 use crate::loss::Score;
 use crate::metrics::{Evaluation, Judged, Report};
-use crate::network::Network;
+use crate::network::{Network, Weights};
 use crate::optimizer::Moment;
 use crate::rng::{Purpose, Rng};
 use crate::samples::Samples;
@@ -357,6 +357,8 @@ impl<'a> Trainer<'a> {
             // Not even the memory of a pass is wanted.
             return vec![];
         }
+        let transformed = self.network.transformed(self.parameters());
+        let weights = Weights::predicting(self.parameters(), &transformed);
         let passes = (0..n.div_ceil(rows)).into_par_iter();
         let pass = |(memory, labels): &mut (Aligned, Vec<u16>), pass: usize| {
             // At every pass, for one wake might come too soon.
@@ -371,7 +373,7 @@ impl<'a> Trainer<'a> {
                 }
             };
             let x = Rows::Read(&read);
-            let outputs = self.network.infer(&self.state.parameters, self.sizes, memory, range.len(), x);
+            let outputs = self.network.infer(weights, self.sizes, memory, range.len(), x);
             task(range.start, outputs, labels)
         };
         passes.map_init(|| (self.sizes.memory(), Vec::with_capacity(rows)), pass).collect()
@@ -402,5 +404,6 @@ pub fn peak_bytes(network: &Network, settings: &Settings, samples: usize) -> Opt
     // The state itself, its copy for a checkpoint, and that copy as bytes and as a compressed or chunked file.
     let states = state.checked_mul(4)?.checked_add(network.parameter_count().checked_mul(4)?)?;
     let passes = Sizes::new(network, samples)?.checked_len()?.checked_mul(4 * PASSES)?;
+    let passes = network.transformed_len().checked_mul(4)?.checked_add(passes)?;
     states.checked_add(workspace_bytes(network, batch)?)?.checked_add(passes)?.checked_add(samples.checked_mul(12)?)
 }

@@ -17,7 +17,15 @@ fn the_book_example() {
     let parameters = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5];
     let x = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0];
     let mut y = [0.0; 4];
-    let at = Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces: 1 };
+    let at = Context {
+        parameters: &parameters,
+        prepared: &[],
+        transformed: &[],
+        pass: Pass::Infer,
+        layer: 0,
+        first_row: 0,
+        pieces: 1,
+    };
     layer.forward(&at, &mut [], &x, &mut y);
     assert_eq!(y, [11.5, 13.5, 8.5, 9.5]);
 }
@@ -67,6 +75,7 @@ fn halves_add_up_to_the_whole() {
         let at = |pieces| Context {
             parameters: &parameters,
             prepared: &[],
+            transformed: &[],
             pass: Pass::Train { seed: 0, step: 0 },
             layer: 0,
             first_row: 0,
@@ -102,7 +111,7 @@ proptest! {
         let parameters: Vec<f32> = (0..(inputs + 1) * units).map(value).collect();
         let [one, several] = [1, pieces].map(|pieces| {
             let at =
-                Context { parameters: &parameters, prepared: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces };
+                Context { parameters: &parameters, prepared: &[], transformed: &[], pass: Pass::Infer, layer: 0, first_row: 0, pieces };
             let (mut y, mut dx) = (vec![0.0; n * units], vec![0.0; n * inputs]);
             layer.forward(&at, &mut [], &x, &mut y);
             layer.backward(&at, &mut [], Backward { x: &x, y: &y, kept: &[], dy: &y, dx: &mut dx });

@@ -16,8 +16,9 @@
 //! dx [H·W, C]      = windows of dȳ [H·W, KH·(KW·F)] · W′ [KH·KW·F, C]
 //! ```
 //!
-//! Where much of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`]; and together with
-//! the pool above it, a convolution of one-channel images yet another one: see [`pooled`].
+//! Of many channels, a 3×3 convolution goes forward with less than half of the multiplications: see [`winograd`]. Where much
+//! of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`]; and together with the pool
+//! above it, a convolution of one-channel images yet another one: see [`pooled`].
 
 use std::ops::Range;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 mod pooled;
 mod scatter;
+mod winograd;
 
 use super::window::{PADDING, Padding, Pair, SIZES, Window};
 use super::{
@@ -41,6 +43,7 @@ use crate::processor::add_rows;
 use crate::segment::tiles_of_rows;
 use crate::shape::Shape;
 use scatter::Scatter;
+use winograd::Winograd;
 
 /// Spec of a convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +118,8 @@ struct Conv2dLayer {
     scatter: Option<Scatter>,
     /// Whether `dW` is gathered in the same way.
     sparse: bool,
+    /// How it goes forward, if by Winograd's way.
+    winograd: Option<Winograd>,
     relus: Relus,
     /// The layer without a ReLU above, where there is one.
     plain: Option<Box<Conv2dLayer>>,
@@ -147,6 +152,9 @@ impl Conv2dLayer {
         let sparse = around.selective && scatter.is_some();
         let scatter = scatter.filter(|_| sparse || window.stride != [1, 1]);
         let listed = scatter.as_ref().map_or(Some(0), Scatter::scratch)?;
+        let winograd = Winograd::new(window, filters);
+        let of_winograd = winograd.as_ref().map_or(Some(0), Winograd::scratch)?;
+        let transformed = winograd.as_ref().map_or(Some(0), Winograd::weights)?;
         let of_scatter = scatter.as_ref().map(Scatter::weights);
         let partial = of_scatter.filter(|_| sparse).unwrap_or(weights);
         Some(Self {
@@ -156,12 +164,14 @@ impl Conv2dLayer {
             memory: Memory {
                 prepared: of_scatter.unwrap_or(weights),
                 can_do_without: false,
-                scratch: padded.max(area(stretched(&window), filters)?).max(listed),
+                transformed,
+                scratch: padded.max(area(stretched(&window), filters)?).max(listed).max(of_winograd),
                 kept: 0,
                 partial: partial.checked_add(filters)?,
             },
             scatter,
             sparse,
+            winograd,
             relus: around.relus,
             plain: None,
             flops: area([oh, ow], weights)?.checked_mul(2)?,
@@ -259,8 +269,17 @@ impl Layer for Conv2dLayer {
         }
     }
 
+    fn transform(&self, parameters: &[f32], transformed: &mut [f32]) {
+        if let Some(winograd) = &self.winograd {
+            winograd.transform(&parameters[..self.weights], transformed);
+        }
+    }
+
     fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights);
+        if let Some(winograd) = self.winograd.filter(|_| !at.transformed.is_empty()) {
+            return winograd.forward(at.transformed, b, self.relus.above, scratch, x, y);
+        }
         let w = View::rows(w, self.weights / self.filters, self.filters, self.filters);
         let (inputs, outputs) = self.widths();
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {

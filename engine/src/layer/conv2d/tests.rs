@@ -4,7 +4,9 @@ use super::super::LayerSpec;
 use super::super::max_pool2d::MaxPool2d;
 use super::super::window::Named;
 use super::*;
-use crate::gradient_check::{assert_forward_agrees, assert_gradients_agree, assert_same_gradients};
+use crate::gradient_check::{
+    assert_forward_agrees, assert_forward_within, assert_gradients_agree, assert_same_gradients,
+};
 use crate::layer::identity::Identity;
 use crate::layer::relu::Relu;
 use crate::network::Network;
@@ -72,6 +74,29 @@ proptest! {
         }
     }
 
+    /// Of so many channels a 3×3 convolution takes Winograd's way: whatever the padding, odd sides, several images.
+    #[test]
+    fn winograds_way_agrees_with_im2col(
+        channels in 20usize..36, filters in 20usize..52, height in 6usize..15, width in 6usize..15, padding in padding(),
+        n in 1usize..4, seed: u64,
+    ) {
+        let conv = |filters: usize, padding: Padding| {
+            let (kernel, stride) = (Pair::Square(3), Pair::Square(1));
+            Conv2d { filters, kernel, stride, padding, init: None }
+        };
+        let (shape, first) = ([channels, height, width], conv(filters, padding));
+        let layer = first.build(&Form::image(shape)).expect("a convolution");
+        // Images of odd sides have too many tiles that reach beyond them, if they are small.
+        prop_assume!(layer.memory().transformed > 0);
+        let (first, shape) = (LayerSpec::Conv2d(first), Shape::new(&shape));
+        // Its sums go over differences of neighbours, and its errors are some times those of the plain way.
+        assert_forward_within(4e-5, std::slice::from_ref(&first), &shape, n, seed);
+        let one_by_one = Conv2d { kernel: Pair::Square(1), ..conv(2, Padding::Sizes(Pair::Square(0))) };
+        let [relu, last] = [LayerSpec::Relu(Relu {}), LayerSpec::Conv2d(one_by_one)];
+        let apart = [first.clone(), relu.clone(), LayerSpec::Identity(Identity {}), last.clone()];
+        assert_same_gradients([&[first, relu, last], &apart], &shape, n, seed);
+    }
+
     /// Below a layer that hands down zeros the gradients are gathered from what is left.
     #[test]
     fn gradients_below_zeros_agree_with_finite_differences(
@@ -103,4 +128,17 @@ fn a_layer_of_the_book_has_its_weights() {
     let layer = conv.build(&Form::image([1, 28, 28])).expect("SimpleConvNet's first layer");
     assert_eq!(layer.output().shape(), &Shape::new(&[30, 24, 24]));
     assert_eq!(layer.parameters()[0].shape, Shape::new(&[30, 1, 5, 5]));
+}
+
+#[test]
+fn winograds_way_is_taken_where_it_pays() {
+    let transformed = |kernel: usize, stride: usize, channels: usize, filters: usize, side: usize| {
+        let (kernel, stride) = (Pair::Square(kernel), Pair::Square(stride));
+        let conv = Conv2d { filters, kernel, stride, padding: Padding::Named(Named::Same), init: None };
+        conv.build(&Form::image([channels, side, side])).expect("a convolution").memory().transformed
+    };
+    assert_eq!(transformed(3, 1, 32, 64, 14), 16 * 32 * 64);
+    // Another kernel or stride, too few channels, a side of which half a tile is left over.
+    let others = [(5, 1, 32, 64, 14), (3, 2, 32, 64, 14), (3, 1, 4, 64, 14), (3, 1, 32, 64, 5)];
+    assert_eq!(others.map(|(kernel, stride, c, f, side)| transformed(kernel, stride, c, f, side)), [0; 4]);
 }
