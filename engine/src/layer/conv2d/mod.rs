@@ -118,8 +118,9 @@ struct Conv2dLayer {
     scatter: Option<Scatter>,
     /// Whether `dW` is gathered in the same way.
     sparse: bool,
-    /// How it goes forward, if by Winograd's way.
+    /// How it goes forward, and how `dx` is worked out, if by Winograd's way.
     winograd: Option<Winograd>,
+    winograd_back: Option<Winograd>,
     relus: Relus,
     /// The layer without a ReLU above, where there is one.
     plain: Option<Box<Conv2dLayer>>,
@@ -131,6 +132,22 @@ struct Conv2dLayer {
 
 /// The least share of a slot that must count for a scatter to pay.
 const WORTH: f64 = 0.75;
+
+/// Of which window over `dy` the convolution gives `dx`, with a stride of 1; `None` where the padding is wider than the kernel
+/// reaches.
+fn turned(window: &Window, filters: usize) -> Option<Window> {
+    let [oh, ow] = window.output;
+    let around = |padding: [usize; 2]| {
+        Some([(window.kernel[0] - 1).checked_sub(padding[0])?, (window.kernel[1] - 1).checked_sub(padding[1])?])
+    };
+    Some(Window {
+        image: [filters, oh, ow],
+        before: around(window.before)?,
+        after: around(window.after)?,
+        output: [window.image[1], window.image[2]],
+        ..*window
+    })
+}
 
 /// Values of one channel of the stretched and padded `dy` that `dx` is worked out from, `[H + KH − 1, W + KW − 1]`.
 fn stretched(window: &Window) -> [usize; 2] {
@@ -153,8 +170,11 @@ impl Conv2dLayer {
         let scatter = scatter.filter(|_| sparse || window.stride != [1, 1]);
         let listed = scatter.as_ref().map_or(Some(0), Scatter::scratch)?;
         let winograd = Winograd::new(window, filters);
-        let of_winograd = winograd.as_ref().map_or(Some(0), Winograd::scratch)?;
-        let transformed = winograd.as_ref().map_or(Some(0), Winograd::weights)?;
+        let turned = turned(&window, filters).filter(|_| scatter.is_none());
+        let winograd_back = turned.and_then(|turned| Winograd::new(turned, channels));
+        let of_winograd =
+            |way: &Option<Winograd>| way.as_ref().map_or(Some([0; 2]), |way| Some([way.weights()?, way.scratch()?]));
+        let ([transformed, forth], [turned, back]) = (of_winograd(&winograd)?, of_winograd(&winograd_back)?);
         let of_scatter = scatter.as_ref().map(Scatter::weights);
         let partial = of_scatter.filter(|_| sparse).unwrap_or(weights);
         Some(Self {
@@ -162,16 +182,17 @@ impl Conv2dLayer {
             filters,
             weights,
             memory: Memory {
-                prepared: of_scatter.unwrap_or(weights),
+                prepared: of_scatter.unwrap_or(weights).checked_add(turned)?,
                 can_do_without: false,
                 transformed,
-                scratch: padded.max(area(stretched(&window), filters)?).max(listed).max(of_winograd),
+                scratch: padded.max(area(stretched(&window), filters)?).max(listed).max(forth).max(back),
                 kept: 0,
                 partial: partial.checked_add(filters)?,
             },
             scatter,
             sparse,
             winograd,
+            winograd_back,
             relus: around.relus,
             plain: None,
             flops: area([oh, ow], weights)?.checked_mul(2)?,
@@ -253,19 +274,23 @@ impl Layer for Conv2dLayer {
         self.memory
     }
 
-    /// The kernel turned by 180°, with channels and filters exchanged: `[KH, KW, F, C]`; or filter by filter, to be scattered.
+    /// The kernel turned by 180°, with channels and filters exchanged: `[KH, KW, F, C]`, and perhaps after it the same
+    /// transformed; or filter by filter, to be scattered.
     fn prepare(&self, parameters: &[f32], prepared: &mut [f32]) {
         if let Some(scatter) = &self.scatter {
             return scatter.prepare(&parameters[..self.weights], prepared);
         }
         let (f, c) = (self.filters, self.window.image[0]);
-        let turned = prepared.chunks_exact_mut(f * c).rev();
-        for (from, to) in parameters[..self.weights].chunks_exact(c * f).zip(turned) {
+        let (turned, transformed) = prepared.split_at_mut(self.weights);
+        for (from, to) in parameters[..self.weights].chunks_exact(c * f).zip(turned.chunks_exact_mut(f * c).rev()) {
             for (channel, from) in from.chunks_exact(f).enumerate() {
                 for (filter, value) in from.iter().enumerate() {
                     to[filter * c + channel] = *value;
                 }
             }
+        }
+        if let Some(winograd) = &self.winograd_back {
+            winograd.transform(turned, transformed);
         }
     }
 
@@ -278,7 +303,7 @@ impl Layer for Conv2dLayer {
     fn forward(&self, at: &Context<'_>, scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
         let (w, b) = at.parameters.split_at(self.weights);
         if let Some(winograd) = self.winograd.filter(|_| !at.transformed.is_empty()) {
-            return winograd.forward(at.transformed, b, self.relus.above, scratch, x, y);
+            return winograd.forward(at.transformed, Some((b, self.relus.above)), scratch, x, y);
         }
         let w = View::rows(w, self.weights / self.filters, self.filters, self.filters);
         let (inputs, outputs) = self.widths();
@@ -300,7 +325,12 @@ impl Layer for Conv2dLayer {
             }
             return;
         }
-        let w = View::rows(at.prepared, self.weights / c, c, c);
+        let (turned, transformed) = at.prepared.split_at(self.weights);
+        if let Some(winograd) = &self.winograd_back {
+            winograd.forward(transformed, None, scratch, dy, dx);
+            return self.relus.gate(x, dx);
+        }
+        let w = View::rows(turned, self.weights / c, c, c);
         let pitch = stretched(&self.window)[1] * f;
         for ((x, dy), dx) in samples {
             let windows = Grid {

@@ -7,9 +7,11 @@ use super::*;
 use crate::gradient_check::{
     assert_forward_agrees, assert_forward_within, assert_gradients_agree, assert_same_gradients,
 };
+use crate::layer::Pass;
 use crate::layer::identity::Identity;
 use crate::layer::relu::Relu;
 use crate::network::Network;
+use crate::rng::{Purpose, Rng};
 use proptest::prelude::*;
 
 fn padding() -> impl Strategy<Value = Padding> {
@@ -95,6 +97,37 @@ proptest! {
         let [relu, last] = [LayerSpec::Relu(Relu {}), LayerSpec::Conv2d(one_by_one)];
         let apart = [first.clone(), relu.clone(), LayerSpec::Identity(Identity {}), last.clone()];
         assert_same_gradients([&[first, relu, last], &apart], &shape, n, seed);
+    }
+
+    /// The gradient of the inputs by Winograd's way is that of the product with windows.
+    #[test]
+    fn winograds_way_back_is_the_plain_one(
+        channels in 16usize..24, filters in 16usize..40, height in 6usize..13, width in 6usize..13, padding in padding(),
+        below: bool, n in 1usize..3, seed: u64,
+    ) {
+        let (form, [kernel, stride]) = (Form::image([channels, height, width]), [3, 1].map(Pair::Square));
+        let window = Window::new(&form, kernel, stride, padding).expect("a window");
+        let around = Around { relus: Relus { below, above: false }, ..Around::default() };
+        let layer = || Conv2dLayer::new(window, filters, None, around).expect("a layer");
+        let (fast, plain) = (layer(), Conv2dLayer { winograd_back: None, ..layer() });
+        // A small image has too many tiles that reach beyond it.
+        prop_assume!(fast.winograd_back.is_some());
+        let mut rng = Rng::new(seed, Purpose::GradientCheck, 0, 0);
+        let mut random = |len: usize| (0..len).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
+        let (inputs, outputs) = fast.widths();
+        let (parameters, x, dy) = (random(fast.weights + filters), random(n * inputs), random(n * outputs));
+        let dx = [&fast, &plain].map(|layer| {
+            let (mut prepared, mut dx) = (vec![0.0; layer.memory().prepared], vec![0.0; n * inputs]);
+            layer.prepare(&parameters, &mut prepared);
+            let (parameters, prepared, pass) = (&parameters[..], &prepared[..], Pass::Infer);
+            let at = Context { parameters, prepared, transformed: &[], pass, layer: 0, first_row: 0, pieces: 1 };
+            let mut scratch = vec![f32::NAN; layer.memory().scratch];
+            layer.backward(&at, &mut scratch, Backward { x: &x, y: &[], kept: &[], dy: &dy, dx: &mut dx });
+            dx
+        });
+        for (fast, plain) in dx[0].iter().zip(&dx[1]) {
+            prop_assert!((fast - plain).abs() < 4e-5 * plain.abs().max(1.0) * (filters as f32).sqrt(), "{fast} {plain}");
+        }
     }
 
     /// Below a layer that hands down zeros the gradients are gathered from what is left.

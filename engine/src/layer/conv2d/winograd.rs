@@ -91,10 +91,18 @@ impl Winograd {
         wide(Weights { n, w: &w[..9 * n], u: &mut u[..ELEMENTS * n] });
     }
 
-    /// The outputs of whole images, rectified if so.
-    pub(super) fn forward(&self, u: &[f32], b: &[f32], rectify: bool, scratch: &mut [f32], x: &[f32], y: &mut [f32]) {
+    /// The outputs of whole images; with the biases, if there are some, and rectified if so.
+    pub(super) fn forward(
+        &self,
+        u: &[f32],
+        end: Option<(&[f32], bool)>,
+        scratch: &mut [f32],
+        x: &[f32],
+        y: &mut [f32],
+    ) {
         let ([channels, height, width], f, [down, across]) = (self.window.image, self.filters, self.tiles);
         let [oh, ow] = self.window.output;
+        let (b, rectify) = end.map_or((None, false), |(b, rectify)| (Some(b), rectify));
         let (inputs, outputs) = (channels * height * width, oh * ow * f);
         let [v_apart, m_apart] = [channels, f].map(|depth| self.apart(depth));
         let (lines, rest) = scratch.split_at_mut(SIDE * self.line());
@@ -251,7 +259,7 @@ fn times_b<const W: usize>([d0, d1, d2, d3]: [[f32; W]; SIDE]) -> [[f32; W]; SID
 /// `Aᵀ·M·A` of a row of tiles, with the bias: one or two rows of the output, of so many columns.
 struct Back<'a> {
     filters: usize,
-    b: &'a [f32],
+    b: Option<&'a [f32]>,
     rectify: bool,
     m: &'a [f32],
     first: usize,
@@ -267,10 +275,10 @@ impl Task for Back<'_> {
         let least = if rectify { 0.0 } else { f32::NEG_INFINITY };
         let height = y.len() / (width * filters);
         blocks!(filters, |f, W| {
-            let bias: &[f32; W] = block(b, f);
+            let bias = b.map_or([0.0; W], |b| *block(b, f));
             for tile in 0..width.div_ceil(STEP) {
                 let from = (first + tile) * filters + f;
-                let mut of = [[bias; SIDE]; SIDE];
+                let mut of = [[&bias; SIDE]; SIDE];
                 for (element, of) in of.as_flattened_mut().iter_mut().enumerate() {
                     *of = block(m, element * apart + from);
                 }
