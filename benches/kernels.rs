@@ -134,10 +134,15 @@ fn convolutions(c: &mut Criterion) {
 /// are those of the plain way.
 fn convolution_layers(c: &mut Criterion) {
     let mut group = c.benchmark_group("conv2d layer");
-    let layers = [("P4", 16, 28, 1, 16), ("P4", 16, 14, 1, 32), ("P4", 32, 14, 2, 32), ("P4", 32, 8, 1, 64)];
-    for (net, channels, side, padding, filters) in
-        layers.into_iter().chain([("P4", 64, 8, 1, 64), ("", 256, 14, 1, 256)])
-    {
+    let layers = [
+        ("P4", 16, 28, 1, 16),
+        ("P4", 16, 14, 1, 32),
+        ("P4", 32, 14, 2, 32),
+        ("P4", 32, 8, 1, 64),
+        ("P4", 64, 8, 1, 64),
+        ("wide", 256, 14, 1, 256),
+    ];
+    for (net, channels, side, padding, filters) in layers {
         let (kernel, stride) = (Pair::Square(3), Pair::Square(1));
         let padding = Padding::Sizes(Pair::Square(padding));
         let spec = LayerSpec::Conv2d(Conv2d { filters, kernel, stride, padding, init: None });

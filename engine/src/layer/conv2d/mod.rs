@@ -16,9 +16,9 @@
 //! dx [H·W, C]      = windows of dȳ [H·W, KH·(KW·F)] · W′ [KH·KW·F, C]
 //! ```
 //!
-//! Of many channels, a 3×3 convolution goes forward with less than half of the multiplications: see [`winograd`]. Where much
-//! of `dy` is zero, or would be among zeros, the gradients take another way: see [`scatter`]; and together with the pool
-//! above it, a convolution of one-channel images yet another one: see [`pooled`].
+//! Of many channels, a 3×3 convolution takes less than half of the multiplications for `y`, and for `dx` where `dy` is not
+//! sparse: see [`winograd`]. Where much of `dy` is zero, or would be among zeros, the gradients take another way: see
+//! [`scatter`]; and together with the pool above it, a convolution of one-channel images yet another one: see [`pooled`].
 
 use std::ops::Range;
 
@@ -133,7 +133,7 @@ struct Conv2dLayer {
 /// The least share of a slot that must count for a scatter to pay.
 const WORTH: f64 = 0.75;
 
-/// Of which window over `dy` the convolution gives `dx`, with a stride of 1; `None` where the padding is wider than the kernel
+/// The window over `dy` of the convolution that gives `dx`, for a stride of 1; `None` where the padding is wider than the kernel
 /// reaches.
 fn turned(window: &Window, filters: usize) -> Option<Window> {
     let [oh, ow] = window.output;

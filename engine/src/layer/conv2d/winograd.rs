@@ -19,6 +19,9 @@
 //! ```
 //!
 //! Some rows of tiles at a time go this way, so that `V` and `M` stay in the cache.
+//!
+//! The sums go over combinations of neighbouring values, so rounding errors are some times those of plain sums; and an input
+//! that is not finite spoils its whole tile.
 
 use super::Window;
 use crate::aligned::LINE;
