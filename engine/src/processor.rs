@@ -141,8 +141,8 @@ pub(super) fn wide(task: impl Task) {
 pub(super) fn wide_on(path: Path, task: impl Task) {
     match path {
         #[cfg(test)]
-        Path::Wide => task.run(),
-        Path::Portable => task.run(),
+        Path::Wide => portable(task),
+        Path::Portable => portable(task),
         // SAFETY: there is a path only where the processor has its instructions.
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => unsafe { avx2(task) },
@@ -150,6 +150,12 @@ pub(super) fn wide_on(path: Path, task: impl Task) {
         #[cfg(target_arch = "x86_64")]
         Path::Avx512 => unsafe { avx512(task) },
     }
+}
+
+/// A function of its own as on the other paths, or whatever runs a task would hold all its loops.
+#[inline(never)]
+fn portable(task: impl Task) {
+    task.run();
 }
 
 #[cfg(target_arch = "x86_64")]

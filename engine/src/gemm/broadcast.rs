@@ -12,7 +12,7 @@ use super::sieve::{Sieve, Steps};
 use super::simd::{Part, QUAD, Simd};
 use super::strip::{STRIP, strip};
 use super::tile::{MOST_APART, Place, Tile};
-use super::upright::upright;
+use super::upright::Upright;
 
 /// Rows of B that are gone through at once: with a block of columns they fit the second cache. A multiple of the lanes of
 /// any vector.
@@ -79,7 +79,7 @@ unsafe fn columns<S: Simd>(p: &Product) {
     let looks_ahead = S::CAREFUL > 0 && p.groups.0 == 1 && p.ahead.is_something();
     if (fits || looks_ahead) && whole > S::LANES {
         // SAFETY: the columns lie within the product, which is a single group.
-        unsafe { careful::<S>(p, whole, fits) }
+        unsafe { S::apart(Careful { p, end: whole, fits }) }
         j = whole;
     }
     while j < end {
@@ -88,11 +88,11 @@ unsafe fn columns<S: Simd>(p: &Product) {
         // wide vectors has those of narrow ones.
         unsafe {
             match columns.div_ceil(S::LANES) {
-                1 if columns <= narrow => block::<S::Narrow, 1>(p, j, columns),
-                1 => block::<S, 1>(p, j, columns),
-                2 => block::<S, 2>(p, j, columns),
-                3 => block::<S, 3>(p, j, columns),
-                _ => block::<S, 4>(p, j, columns),
+                1 if columns <= narrow => S::Narrow::apart(Block::<1> { p, j, columns }),
+                1 => S::apart(Block::<1> { p, j, columns }),
+                2 => S::apart(Block::<2> { p, j, columns }),
+                3 => S::apart(Block::<3> { p, j, columns }),
+                _ => S::apart(Block::<4> { p, j, columns }),
             }
         }
         j += columns;
@@ -100,8 +100,8 @@ unsafe fn columns<S: Simd>(p: &Product) {
     // SAFETY: as above, and A's columns lie contiguous; of one run there are no more than a piece has.
     match few {
         0 => {}
-        _ if p.runs.0 == 1 => unsafe { upright::<S>(p, end, few) },
-        _ => unsafe { block::<S, 0>(p, end, few) },
+        _ if p.runs.0 == 1 => unsafe { S::apart(Upright { p, j: end, columns: few }) },
+        _ => unsafe { S::apart(Block::<0> { p, j: end, columns: few }) },
     }
     // SAFETY: the rest of all rows; what tiles have written they have finished.
     unsafe { finish::<S>(p, (0, p.m * p.groups.0), (end, p.n - end)) }
@@ -126,25 +126,37 @@ const BUSY: usize = 12;
 /// All rows of a block of columns, in tiles of about equal height; in quads for `V` = 0.
 ///
 /// Where a group's tiles would have too few sums, as the narrow rows of a small image, they reach over to the next group.
-#[inline(always)]
-unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) {
-    let (mut groups, mut rows, mut tiles) = (p.groups.0, p.m, p.m.div_ceil(highest::<S>(V)));
-    if V > 0 && groups > 1 && p.a_row != 1 && rows * V < BUSY * tiles {
-        (groups, rows) = (1, groups * rows);
-        tiles = rows.div_ceil(highest::<S>(V).min(MOST_APART));
-    }
-    // The first ones have one row more.
-    let (least, more) = (rows / tiles.max(1), rows % tiles.max(1));
-    for group in 0..groups {
-        let mut at = Place { group, i: 0, j, columns };
-        for (height, count) in [(least + 1, more), (least, tiles - more)] {
-            if height == 0 || count == 0 {
-                continue;
+///
+/// # Safety
+/// The columns must lie within the product, and need `V` vectors.
+struct Block<'a, const V: usize> {
+    p: &'a Product,
+    j: usize,
+    columns: usize,
+}
+
+impl<const V: usize> Part for Block<'_, V> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { p, j, columns } = self;
+        let (mut groups, mut rows, mut tiles) = (p.groups.0, p.m, p.m.div_ceil(highest::<S>(V)));
+        if V > 0 && groups > 1 && p.a_row != 1 && rows * V < BUSY * tiles {
+            (groups, rows) = (1, groups * rows);
+            tiles = rows.div_ceil(highest::<S>(V).min(MOST_APART));
+        }
+        // The first ones have one row more.
+        let (least, more) = (rows / tiles.max(1), rows % tiles.max(1));
+        for group in 0..groups {
+            let mut at = Place { group, i: 0, j, columns };
+            for (height, count) in [(least + 1, more), (least, tiles - more)] {
+                if height == 0 || count == 0 {
+                    continue;
+                }
+                // SAFETY: the rows lie within the product, all in one group if others than tiles want them so; each arm has as
+                // many rows as there are.
+                unsafe { heights!(height, |R| of_height::<S, R, V>(p, at, count)) }
+                at = at.below(height * count, p.m);
             }
-            // SAFETY: the rows lie within the product, all in one group if others than tiles want them so; each arm has as
-            // many rows as there are.
-            unsafe { heights!(height, |R| of_height::<S, R, V>(p, at, count)) }
-            at = at.below(height * count, p.m);
         }
     }
 }
@@ -154,17 +166,26 @@ unsafe fn block<S: Simd, const V: usize>(p: &Product, j: usize, columns: usize) 
 ///
 /// # Safety
 /// The columns must lie within the product, which must be a single group; a sieve must fit it if it is said to.
-#[inline(always)]
-unsafe fn careful<S: Simd>(p: &Product, end: usize, fits: bool) {
-    let highest = highest::<S>(end.div_ceil(S::LANES).min(S::CAREFUL));
-    let (tiles, mut i) = (p.m.div_ceil(highest), 0);
-    let (mut sieve, mut steps) = (fits.then(Sieve::new), Steps::new());
-    for tile in 0..tiles {
-        let below = p.m * (tile + 1) / tiles;
-        let row = Row { p, i, nth: tile, tiles, end, sieve: &mut sieve, steps: &mut steps };
-        // SAFETY: the rows lie within the product; each arm has as many as there are.
-        unsafe { heights!(below - i, |R| across::<S, R>(row)) }
-        i = below;
+struct Careful<'a> {
+    p: &'a Product,
+    end: usize,
+    fits: bool,
+}
+
+impl Part for Careful<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { p, end, fits } = self;
+        let highest = highest::<S>(end.div_ceil(S::LANES).min(S::CAREFUL));
+        let (tiles, mut i) = (p.m.div_ceil(highest), 0);
+        let (mut sieve, mut steps) = (fits.then(Sieve::new), Steps::new());
+        for tile in 0..tiles {
+            let below = p.m * (tile + 1) / tiles;
+            let row = Row { p, i, nth: tile, tiles, end, sieve: &mut sieve, steps: &mut steps };
+            // SAFETY: the rows lie within the product; each arm has as many as there are.
+            unsafe { heights!(below - i, |R| across::<S, R>(row)) }
+            i = below;
+        }
     }
 }
 

@@ -137,33 +137,38 @@ impl Part for Whole<'_> {
         unsafe {
             match self.kind {
                 Kind::Broadcast => broadcast::<S>(self.p),
-                Kind::Dot => dot::<S>(self.p),
+                Kind::Dot => S::apart(Dot(self.p)),
             }
         }
     }
 }
 
 /// Blocks of 4 × 4 dot products, smaller ones at the edges.
-#[inline(always)]
-unsafe fn dot<S: Simd>(p: &Product) {
-    let mut j = 0;
-    while j < p.n {
-        let columns = if p.n - j >= 4 { 4 } else { 1 };
-        let mut i = 0;
-        while i < p.m {
-            let rows = if p.m - i >= 4 { 4 } else { 1 };
-            // SAFETY: the block lies within the product.
-            unsafe {
-                match (rows, columns) {
-                    (4, 4) => dots::<S, 4, 4>(p, i, j),
-                    (4, _) => dots::<S, 4, 1>(p, i, j),
-                    (_, 4) => dots::<S, 1, 4>(p, i, j),
-                    _ => dots::<S, 1, 1>(p, i, j),
+struct Dot<'a>(&'a Product);
+
+impl Part for Dot<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self(p) = self;
+        let mut j = 0;
+        while j < p.n {
+            let columns = if p.n - j >= 4 { 4 } else { 1 };
+            let mut i = 0;
+            while i < p.m {
+                let rows = if p.m - i >= 4 { 4 } else { 1 };
+                // SAFETY: the block lies within the product.
+                unsafe {
+                    match (rows, columns) {
+                        (4, 4) => dots::<S, 4, 4>(p, i, j),
+                        (4, _) => dots::<S, 4, 1>(p, i, j),
+                        (_, 4) => dots::<S, 1, 4>(p, i, j),
+                        _ => dots::<S, 1, 1>(p, i, j),
+                    }
                 }
+                i += rows;
             }
-            i += rows;
+            j += columns;
         }
-        j += columns;
     }
 }
 

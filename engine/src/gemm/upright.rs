@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use super::Into;
 use super::broadcast::DEPTH;
 use super::kernel::Product;
-use super::simd::{MOST_LANES, QUAD, Simd};
+use super::simd::{MOST_LANES, Part, QUAD, Simd};
 
 /// Rows of a tile.
 const ROWS: usize = 4;
@@ -29,29 +29,38 @@ type Turned = [[f32; DEPTH + MOST_LANES]; QUAD];
 /// # Safety
 /// As for [`run`](super::kernel::run); A's columns must be neighbours and come in one run of at most [`DEPTH`], and there
 /// must be at most [`QUAD`] columns.
-#[inline(always)]
-pub(super) unsafe fn upright<S: Simd>(p: &Product, j: usize, columns: usize) {
-    const { assert!(S::LANES <= MOST_LANES) }
-    let mut turned = MaybeUninit::<Turned>::uninit();
-    let turned = turned.as_mut_ptr();
-    // SAFETY: as the caller vouches; a vector that begins before `DEPTH` ends within the memory, and all that is read of it
-    // has been written.
-    unsafe {
-        for k in (0..p.k).step_by(S::LANES) {
-            let rows = (p.k - k).min(S::LANES);
-            let upright = S::turn(S::every_fourth(p.b.add(k * p.b_row + j), p.b_row, rows, columns));
-            for (column, &values) in upright.iter().enumerate() {
-                S::store((&raw mut (*turned)[column]).cast::<f32>().add(k), values);
+pub(super) struct Upright<'a> {
+    pub(super) p: &'a Product,
+    pub(super) j: usize,
+    pub(super) columns: usize,
+}
+
+impl Part for Upright<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        const { assert!(S::LANES <= MOST_LANES) }
+        let Self { p, j, columns } = self;
+        let mut turned = MaybeUninit::<Turned>::uninit();
+        let turned = turned.as_mut_ptr();
+        // SAFETY: as the caller vouches; a vector that begins before `DEPTH` ends within the memory, and all that is read of it
+        // has been written.
+        unsafe {
+            for k in (0..p.k).step_by(S::LANES) {
+                let rows = (p.k - k).min(S::LANES);
+                let upright = S::turn(S::every_fourth(p.b.add(k * p.b_row + j), p.b_row, rows, columns));
+                for (column, &values) in upright.iter().enumerate() {
+                    S::store((&raw mut (*turned)[column]).cast::<f32>().add(k), values);
+                }
             }
-        }
-        let turned = turned.cast::<f32>().cast_const();
-        for group in 0..p.groups.0 {
-            for i in (0..p.m).step_by(ROWS) {
-                match p.m - i {
-                    1 => tile::<S, 1>(p, turned, (group, i), (j, columns)),
-                    2 => tile::<S, 2>(p, turned, (group, i), (j, columns)),
-                    3 => tile::<S, 3>(p, turned, (group, i), (j, columns)),
-                    _ => tile::<S, ROWS>(p, turned, (group, i), (j, columns)),
+            let turned = turned.cast::<f32>().cast_const();
+            for group in 0..p.groups.0 {
+                for i in (0..p.m).step_by(ROWS) {
+                    match p.m - i {
+                        1 => tile::<S, 1>(p, turned, (group, i), (j, columns)),
+                        2 => tile::<S, 2>(p, turned, (group, i), (j, columns)),
+                        3 => tile::<S, 3>(p, turned, (group, i), (j, columns)),
+                        _ => tile::<S, ROWS>(p, turned, (group, i), (j, columns)),
+                    }
                 }
             }
         }
@@ -61,7 +70,7 @@ pub(super) unsafe fn upright<S: Simd>(p: &Product, j: usize, columns: usize) {
 /// Rows i..i+R of a group.
 ///
 /// # Safety
-/// As for [`upright`]; the columns must have been turned.
+/// As for [`Upright`]; the columns must have been turned.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize>(
     p: &Product,

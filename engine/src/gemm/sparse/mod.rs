@@ -150,7 +150,7 @@ impl Part for Blocks<'_> {
                 ($($high:literal: $($wide:literal)+;)+) => {
                     match (high, wide) {
                         // SAFETY: the block lies within the window.
-                        $($(($high, $wide) => unsafe { block::<S, $high, $wide>(&part) },)+)+
+                        $($(($high, $wide) => unsafe { block::<S, $high, $wide>(part) },)+)+
                         _ => unreachable!("blocks fit the registers"),
                     }
                 };
@@ -164,49 +164,58 @@ impl Part for Blocks<'_> {
     }
 }
 
-/// A block of `R` rows of `W` slots, in registers from the first value of a list to the last; list by list.
-///
 /// # Safety
 /// As for [`Blocks`], of a block.
 #[inline(always)]
-unsafe fn block<S: Simd, const R: usize, const W: usize>(sums: &Sums<'_>) {
-    if S::LANES < SLOT && R * W > 6 {
-        // Never asked for; said so that the compiler leaves it out.
-        return;
+unsafe fn block<S: Simd, const R: usize, const W: usize>(sums: Sums<'_>) {
+    // More are never asked for; said so that the compiler leaves them out.
+    if const { S::LANES == SLOT || R * W <= 6 } {
+        // SAFETY: as the caller vouches.
+        unsafe { S::apart(Block::<R, W>(sums)) }
     }
-    let halves = SLOT / S::LANES;
-    for (index, &target) in sums.targets.iter().enumerate().take(sums.lists.lengths.len()) {
-        let (values, places) = sums.lists.list(index);
-        if values.is_empty() {
-            continue;
-        }
-        let into = sums.into.wrapping_add(target as usize);
-        // SAFETY: as the caller vouches: each access is within row `r`, slot `w` of the window.
-        unsafe {
-            // Of a slot the first vector, and the second one if it takes two.
-            let mut totals = [[[S::zero(); 2]; W]; R];
-            for (r, totals) in totals.iter_mut().enumerate() {
-                for (w, totals) in totals.iter_mut().enumerate() {
-                    for (h, total) in totals.iter_mut().enumerate().take(halves) {
-                        *total = S::load(into.add(r * sums.into_pitch + w * SLOT + h * S::LANES));
-                    }
-                }
+}
+
+/// A block of `R` rows of `W` slots, in registers from the first value of a list to the last; list by list.
+struct Block<'a, const R: usize, const W: usize>(Sums<'a>);
+
+impl<const R: usize, const W: usize> Part for Block<'_, R, W> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self(sums) = self;
+        let halves = SLOT / S::LANES;
+        for (index, &target) in sums.targets.iter().enumerate().take(sums.lists.lengths.len()) {
+            let (values, places) = sums.lists.list(index);
+            if values.is_empty() {
+                continue;
             }
-            for (&value, place) in values.iter().zip(places) {
-                let (value, from) = (S::splat(value), sums.from.add(place.to_bits() as usize));
+            let into = sums.into.wrapping_add(target as usize);
+            // SAFETY: as the caller vouches: each access is within row `r`, slot `w` of the window.
+            unsafe {
+                // Of a slot the first vector, and the second one if it takes two.
+                let mut totals = [[[S::zero(); 2]; W]; R];
                 for (r, totals) in totals.iter_mut().enumerate() {
-                    let from = from.add(r * sums.from_pitch);
                     for (w, totals) in totals.iter_mut().enumerate() {
                         for (h, total) in totals.iter_mut().enumerate().take(halves) {
-                            *total = S::multiply_add(value, S::load(from.add(w * SLOT + h * S::LANES)), *total);
+                            *total = S::load(into.add(r * sums.into_pitch + w * SLOT + h * S::LANES));
                         }
                     }
                 }
-            }
-            for (r, totals) in totals.iter().enumerate() {
-                for (w, totals) in totals.iter().enumerate() {
-                    for (h, &total) in totals.iter().enumerate().take(halves) {
-                        S::store(into.add(r * sums.into_pitch + w * SLOT + h * S::LANES), total);
+                for (&value, place) in values.iter().zip(places) {
+                    let (value, from) = (S::splat(value), sums.from.add(place.to_bits() as usize));
+                    for (r, totals) in totals.iter_mut().enumerate() {
+                        let from = from.add(r * sums.from_pitch);
+                        for (w, totals) in totals.iter_mut().enumerate() {
+                            for (h, total) in totals.iter_mut().enumerate().take(halves) {
+                                *total = S::multiply_add(value, S::load(from.add(w * SLOT + h * S::LANES)), *total);
+                            }
+                        }
+                    }
+                }
+                for (r, totals) in totals.iter().enumerate() {
+                    for (w, totals) in totals.iter().enumerate() {
+                        for (h, &total) in totals.iter().enumerate().take(halves) {
+                            S::store(into.add(r * sums.into_pitch + w * SLOT + h * S::LANES), total);
+                        }
                     }
                 }
             }
