@@ -117,8 +117,8 @@ pub(super) enum Kind {
 /// Runs a product.
 ///
 /// # Safety
-/// The bias must be null or as long as C's rows, the views of `p` must lie within their slices, C must overlap neither A nor B, for [`Kind::Dot`] A's columns must lie
-/// contiguous, and the processor must have the instructions of `path`.
+/// The bias must be null or as long as C's rows, the views of `p` must lie within their slices, C must overlap neither A nor
+/// B, for [`Kind::Dot`] A's columns must lie contiguous, and the processor must have the instructions of `path`.
 pub(super) unsafe fn run(path: Path, kind: Kind, p: &Product) {
     // SAFETY: as the caller vouches.
     unsafe { run_on(path, Whole { kind, p }) }
