@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::Into;
 use super::kernel::Product;
-use super::simd::{Part, QUAD, Simd};
+use super::simd::{MOST_LANES, Part, QUAD, Simd};
 use super::upright::finish_few;
 use crate::processor::second_cache;
 
@@ -84,7 +84,8 @@ unsafe fn look_through<S: Simd>(values: *const f32, n: usize, places: *mut u32) 
 }
 
 /// The columns `j..j + columns` in `V` vectors, the last of which may be a part, and with `FEW` so many after them, whose
-/// sums are those of [`upright`](super::upright): only, those of the four columns lie side by side.
+/// sums are those of [`upright`](super::upright): only, those of the four columns lie side by side, and beside other columns
+/// each lane has a vector for itself, so that nothing need be done for zeros.
 struct Sweep<'a, const V: usize, const FEW: bool> {
     p: &'a Product,
     j: usize,
@@ -109,7 +110,8 @@ impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
                     *sum = if is_whole(v) { S::load(from) } else { S::load_part(from, last) };
                 }
             }
-            let mut sums_of_few = [S::zero(); QUAD];
+            let mut quads_of_few = [S::zero(); QUAD];
+            let mut lanes_of_few = [S::zero(); MOST_LANES];
             let mut places = MaybeUninit::<[u32; STRETCH + AHEAD]>::uninit();
             let places = places.as_mut_ptr().cast::<u32>();
             let (mut first, end, b_row) = (0, p.k, p.b_row);
@@ -132,14 +134,18 @@ impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
                         let row = if is_whole(v) { S::load(from) } else { S::load_part(from, last) };
                         *sum = S::multiply_add(value, row, *sum);
                     }
+                    if FEW && V > 0 {
+                        let (row, sum) = (S::load_part(b.add(columns), few), &mut lanes_of_few[k as usize % S::LANES]);
+                        *sum = S::multiply_add(value, row, *sum);
+                    }
                 }
-                if FEW {
+                if FEW && V == 0 {
                     for k in (0..n).step_by(S::LANES) {
                         let part = (n - k).min(S::LANES);
                         let quads = S::every_fourth(b.add(columns + k * b_row), b_row, part, few);
                         let a = if part == S::LANES { S::load(a.add(k)) } else { S::load_part(a.add(k), part) };
                         let a = S::spread(a);
-                        for (i, sum) in sums_of_few.iter_mut().enumerate() {
+                        for (i, sum) in quads_of_few.iter_mut().enumerate() {
                             *sum = S::multiply_add(a[i], quads[i], *sum);
                         }
                     }
@@ -152,12 +158,34 @@ impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
                 if is_whole(v) { S::store(c, sum) } else { S::store_part(c, sum, last) }
             }
             if FEW {
+                let columns_of_few = if V == 0 { S::turn(quads_of_few) } else { upright::<S>(&lanes_of_few) };
                 let mut totals = [0.0; QUAD];
-                for (total, &sum) in totals.iter_mut().zip(&S::turn(sums_of_few)) {
+                for (total, &sum) in totals.iter_mut().zip(&columns_of_few) {
                     *total = S::sum(sum);
                 }
                 finish_few(p, 0, (j + columns, few), &totals);
             }
         }
+    }
+}
+
+/// Of a vector a lane, in which the columns lie side by side, a vector a column.
+#[inline(always)]
+unsafe fn upright<S: Simd>(lanes: &[S::Vector; MOST_LANES]) -> [S::Vector; QUAD] {
+    let mut columns = [[0.0; MOST_LANES]; QUAD];
+    // SAFETY: the caller vouches for the instructions; no vector has more than `MOST_LANES` values.
+    unsafe {
+        for (lane, &vector) in lanes.iter().enumerate().take(S::LANES) {
+            let mut values = [0.0; MOST_LANES];
+            S::store(values.as_mut_ptr(), vector);
+            for (column, value) in columns.iter_mut().zip(values) {
+                column[lane] = value;
+            }
+        }
+        let mut vectors = [S::zero(); QUAD];
+        for (vector, column) in vectors.iter_mut().zip(&columns) {
+            *vector = S::load(column.as_ptr());
+        }
+        vectors
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //!        k → lanes          turned
 //!       ┌──────┬──────     ┌──────┬──────
-//!  A_i  │      │       ·   │ B_j  │        = C_ij     ROWS rows × QUAD columns
+//!  A_i  │      │       ·   │ B_j  │        = C_ij     a few rows × columns
 //!       └──────┴──────     └──────┴──────
 //! ```
 //!
@@ -18,8 +18,8 @@ use super::broadcast::DEPTH;
 use super::kernel::Product;
 use super::simd::{MOST_LANES, Part, QUAD, Simd};
 
-/// Rows of a tile.
-const ROWS: usize = 4;
+/// Sums of a tile: as many as keep the multipliers busy, and as leave registers for the factors.
+const SUMS: usize = 8;
 
 /// Memory of the turned columns.
 type Turned = [[f32; DEPTH + MOST_LANES]; QUAD];
@@ -53,54 +53,99 @@ impl Part for Upright<'_> {
                 }
             }
             let turned = turned.cast::<f32>().cast_const();
-            for group in 0..p.groups.0 {
-                for i in (0..p.m).step_by(ROWS) {
-                    match p.m - i {
-                        1 => tile::<S, 1>(p, turned, (group, i), (j, columns)),
-                        2 => tile::<S, 2>(p, turned, (group, i), (j, columns)),
-                        3 => tile::<S, 3>(p, turned, (group, i), (j, columns)),
-                        _ => tile::<S, ROWS>(p, turned, (group, i), (j, columns)),
-                    }
-                }
+            if columns > 2 {
+                all::<S, QUAD>(p, turned, (j, columns));
+            } else {
+                all::<S, 2>(p, turned, (j, columns));
             }
         }
     }
 }
 
-/// Rows i..i+R of a group.
+/// All rows, in tiles of `C` turned columns.
 ///
 /// # Safety
-/// As for [`Upright`]; the columns must have been turned.
+/// As for [`Upright`]; there must be at most `C` columns, which must have been turned.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize>(
+unsafe fn all<S: Simd, const C: usize>(p: &Product, turned: *const f32, columns: (usize, usize)) {
+    for group in 0..p.groups.0 {
+        let mut i = 0;
+        // SAFETY: as the caller vouches; the rows lie within the group.
+        unsafe {
+            while i < p.m {
+                let at = (group, i);
+                i += match (p.m - i).min(SUMS / C) {
+                    1 => tile::<S, 1, C>(p, turned, at, columns),
+                    2 => tile::<S, 2, C>(p, turned, at, columns),
+                    3 => tile::<S, 3, C>(p, turned, at, columns),
+                    _ => tile::<S, 4, C>(p, turned, at, columns),
+                };
+            }
+        }
+    }
+}
+
+/// Rows i..i+R of a group; returns how many.
+///
+/// # Safety
+/// As for [`all`].
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const C: usize>(
     p: &Product,
     turned: *const f32,
     (group, i): (usize, usize),
     (j, columns): (usize, usize),
-) {
+) -> usize {
+    // Higher ones are never asked for; said so that the compiler leaves them out.
+    if const { R * C > SUMS } {
+        return R;
+    }
     // SAFETY: the rows and all k lie within the views; a part touches the rest of `k` alone.
     unsafe {
-        let mut sums = [[S::zero(); QUAD]; ROWS];
         let a = p.a.add(group * p.groups.1 + i * p.a_row);
-        let mut k = 0;
-        while k < p.k {
-            let part = p.k - k;
-            let mut of_b = [S::zero(); QUAD];
-            for (column, vector) in of_b.iter_mut().enumerate() {
-                *vector = S::load(turned.add(column * (DEPTH + MOST_LANES) + k));
-            }
-            for (r, sums) in sums.iter_mut().enumerate().take(R) {
-                let from = a.add(r * p.a_row + k);
-                let row = if part >= S::LANES { S::load(from) } else { S::load_part(from, part) };
-                for (sum, &column) in sums.iter_mut().zip(&of_b) {
-                    *sum = S::multiply_add(row, column, *sum);
-                }
-            }
-            k += S::LANES;
+        let mut sums = [[S::zero(); C]; R];
+        let whole = p.k / S::LANES * S::LANES;
+        for k in (0..whole).step_by(S::LANES) {
+            step::<S, R, C>(&mut sums, turned.add(k), (a.add(k), p.a_row), S::LANES);
         }
-        let totals = S::sums(&sums);
+        if whole < p.k {
+            step::<S, R, C>(&mut sums, turned.add(whole), (a.add(whole), p.a_row), p.k - whole);
+        }
+        let mut quads = [[S::zero(); QUAD]; 4];
+        for (quad, sums) in quads.iter_mut().zip(&sums) {
+            quad[..C].copy_from_slice(sums);
+        }
+        let totals = S::sums(&quads);
         for (r, totals) in totals.iter().enumerate().take(R) {
             finish_few(p, group * p.m + i + r, (j, columns), totals);
+        }
+    }
+    R
+}
+
+/// Adds the products of `n` values of each row, which lie so far apart, with those of the turned columns.
+///
+/// # Safety
+/// As for [`tile`], of values of its.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const C: usize>(
+    sums: &mut [[S::Vector; C]; R],
+    turned: *const f32,
+    (a, a_row): (*const f32, usize),
+    n: usize,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut of_b = [S::zero(); C];
+        for (column, vector) in of_b.iter_mut().enumerate() {
+            *vector = S::load(turned.add(column * (DEPTH + MOST_LANES)));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let from = a.add(r * a_row);
+            let row = if n == S::LANES { S::load(from) } else { S::load_part(from, n) };
+            for (sum, &column) in sums.iter_mut().zip(&of_b) {
+                *sum = S::multiply_add(row, column, *sum);
+            }
         }
     }
 }
