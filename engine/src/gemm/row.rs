@@ -170,6 +170,9 @@ impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
 }
 
 /// Of a vector a lane, in which the columns lie side by side, a vector a column.
+///
+/// # Safety
+/// The processor must have the instructions of `S`.
 #[inline(always)]
 unsafe fn upright<S: Simd>(lanes: &[S::Vector; MOST_LANES]) -> [S::Vector; QUAD] {
     let mut columns = [[0.0; MOST_LANES]; QUAD];
