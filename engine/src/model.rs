@@ -91,13 +91,61 @@ impl Model {
         if self.is_small(x.len()) {
             pass(&mut self.lend(), (x, &mut y));
         } else {
-            // Passes of about equal size, so that no thread waits long for another; but not of few rows on many threads,
-            // for each reads all weights.
-            let least = n.div_ceil(self.sizes.rows);
-            let rows = n.div_ceil(least.next_multiple_of(rayon::current_num_threads()).min(2 * least));
-            let passes = x.par_chunks(rows * inputs).zip(y.par_chunks_mut(rows * self.classes));
-            passes.for_each_init(|| self.lend(), pass);
+            let (mut x, mut to) = (x, &mut *y);
+            let passes = passes_of(n, self.sizes.rows, rayon::current_num_threads()).map(move |rows| {
+                let (of_pass, rest) = x.split_at(rows * inputs);
+                x = rest;
+                (of_pass, to.split_off_mut(..rows * self.classes).expect("a row of outputs for every row"))
+            });
+            // In their order, each by the thread that is free first.
+            passes.par_bridge().for_each_init(|| self.lend(), pass);
         }
         y
+    }
+}
+
+/// The rows of the passes that `n` rows are cut into, each of up to so many, for so many threads.
+///
+/// Threads are seldom equally fast: the cores of a shared machine are not, and one begins before another has woken. So where
+/// there are more passes than threads, the last ones are smaller, that none waits long for another; but not much, for each
+/// reads all weights.
+fn passes_of(n: usize, most: usize, threads: usize) -> impl Iterator<Item = usize> {
+    let at_once = most.saturating_mul(threads);
+    let mut left = n;
+    std::iter::from_fn(move || {
+        let size = match left {
+            _ if n <= at_once || threads == 1 => n.div_ceil(threads),
+            _ if left >= at_once => most,
+            _ => left.div_ceil(2 * threads),
+        };
+        // What is left then is cut evenly.
+        let passes = left.div_ceil(size.clamp(most.div_ceil(2), most)).max(1);
+        let rows = left.div_ceil(passes);
+        left -= rows;
+        (rows > 0).then_some(rows)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_are_even_and_the_last_of_many_smaller() {
+        let sizes = |n, threads| passes_of(n, 64, threads).collect::<Vec<_>>();
+        assert_eq!(sizes(65, 1), [33, 32]);
+        assert_eq!(sizes(256, 1), [64; 4]);
+        assert_eq!(sizes(100, 2), [50, 50]);
+        assert_eq!(sizes(256, 2), [64, 64, 64, 32, 32]);
+        assert_eq!(sizes(70, 8), [24, 23, 23]);
+    }
+
+    #[test]
+    fn passes_take_every_row_once() {
+        for (n, most, threads) in (0..400).flat_map(|n| [(n, 64, 1), (n, 64, 3), (n, 7, 16), (n, 1, 2)]) {
+            let sizes: Vec<_> = passes_of(n, most, threads).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), n);
+            assert!(sizes.iter().all(|rows| (1..=most).contains(rows)), "{n} rows, {most} at most: {sizes:?}");
+        }
     }
 }
