@@ -50,8 +50,8 @@ unsafe fn columns<S: Simd>(p: &Product) {
     // Only plain tiles leave steps out. A few columns beside wider ones are little of the work in any case, as is the last
     // panel of several.
     let sieves = S::CAREFUL > 0 && p.may_hold_zeros;
-    let is_wide = p.n < p.panel || p.n >= 2 * S::LANES;
-    let is_few = p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || is_wide);
+    let are_little = p.n < p.panel || p.n >= 2 * S::LANES;
+    let is_few = p.a_col == 1 && p.n % S::LANES <= QUAD && (!sieves || are_little);
     let few = if is_few { p.n % S::LANES } else { 0 };
     if p.m * p.groups.0 == 1 && p.runs.0 == 1 && p.a_col == 1 {
         // SAFETY: as the caller vouches.
