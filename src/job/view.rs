@@ -92,6 +92,9 @@ pub struct Progress {
     pub samples_per_second: Option<f64>,
     /// Seconds to the end, about; of a running job.
     pub eta_seconds: Option<f64>,
+    /// Training time between two checkpoints, in seconds: as the spec says, or longer where they would take too much time.
+    #[serde(default)]
+    pub checkpoint_interval_seconds: Option<f64>,
 }
 
 impl Progress {

@@ -70,7 +70,7 @@ impl Scheduler {
     }
 
     async fn see_through(&self, claim: Claim, control: Control) {
-        let Claim { run: key, job, last_event_id, checkpoint, .. } = claim;
+        let Claim { run: key, job, last_event_id, failed_starts, checkpoint, .. } = claim;
         let mut recorder = Recorder {
             store: self.store().clone(),
             hub: self.hub().clone(),
@@ -87,6 +87,7 @@ impl Scheduler {
                 let start = Start {
                     job: job.clone(),
                     checkpoint,
+                    failed_starts,
                     control,
                     share: self.cores().join(),
                     outbox,
@@ -131,12 +132,12 @@ impl Scheduler {
     }
 
     /// Trains on an OS thread of its own; the receiver gets the ending.
-    fn start_thread(&self, start: Start) -> oneshot::Receiver<Ending> {
+    fn start_thread(&self, mut start: Start) -> oneshot::Receiver<Ending> {
         let (sender, receiver) = oneshot::channel();
         let library = self.library().clone();
         let thread = std::thread::Builder::new().name(format!("run-{}", start.job.id.simple()));
         let started = thread.spawn(move || {
-            let ending = run(&start, &library);
+            let ending = run(&mut start, &library);
             // Hangs up on the recorder and gives the cores back before anyone hears of the end.
             drop(start);
             let _ = sender.send(ending);
@@ -164,7 +165,7 @@ impl Scheduler {
                     let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
                     let end = Finish { evaluation: Some(evaluation), ..end };
                     if self.capacity().keep_checkpoints {
-                        let (checkpoint, event) = recorder.checkpoint(last).await?;
+                        let (checkpoint, event, _permit) = recorder.checkpoint(last).await?;
                         Finish { events: vec![event], last_state: LastState::Replaced(checkpoint), ..end }
                     } else {
                         end
@@ -197,7 +198,7 @@ impl Scheduler {
         standing: Standing,
     ) -> Result<(), Lost> {
         let began = Instant::now();
-        let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
+        let (checkpoint, event, _permit) = recorder.checkpoint(snapshot).await?;
         let events = [event];
         let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
         let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;

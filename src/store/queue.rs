@@ -145,7 +145,10 @@ pub(super) async fn give_back(tx: &mut Tx, head: &mut Head, at: Timestamp) -> Re
         (false, true) => Move::to(Status::Paused, at),
         (false, false) => {
             let held_back = !hold_back(head.vain_starts).is_zero();
-            Move { detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }.into()), ..Move::to(Status::Queued, at) }
+            Move {
+                detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }.into()),
+                ..Move::to(Status::Queued, at)
+            }
         }
     };
     back.make(tx, head).await
