@@ -7,6 +7,7 @@
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
 //! - `checkpointing`, `byte_budget`: bounds on what is between the two: one checkpoint, and so many bytes
+//! - `storage`: whether the store can be written, and who waits for that
 //! - `meters`: what the runs have done, for `/metrics`
 //! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
@@ -24,6 +25,7 @@ mod record;
 mod removal;
 mod run;
 mod state;
+mod storage;
 mod watch;
 mod wishes;
 pub mod worker;

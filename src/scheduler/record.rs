@@ -14,6 +14,7 @@ use super::checkpointing::CheckpointPermit;
 use super::control::{Control, Stop};
 use super::hub::Hub;
 use super::meters::Meters;
+use super::storage::StorageHealth;
 use super::watch::{Message, Snapshot, Standing};
 use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
@@ -46,6 +47,7 @@ pub(super) struct Recorder {
     pub(super) run: RunKey,
     pub(super) last_event_id: u64,
     pub(super) control: Control,
+    pub(super) storage: StorageHealth,
     pub(super) shutdown: CancellationToken,
     pub(super) wall: Wall,
     pub(super) meters: Meters,
@@ -191,11 +193,15 @@ impl Recorder {
         let mut tries = 0;
         loop {
             let error = match write().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.storage.run_goes_on(self.run.job);
+                    return Ok(value);
+                }
                 Err(StoreError::Fenced) => return Err(Lost::Fenced),
                 Err(error) => error,
             };
-            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_)));
+            self.storage.run_waits(self.run.job, &error);
+            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_) | StoreError::Replaced));
             if tries >= TRIES || self.shutdown.is_cancelled() {
                 tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on from its last checkpoint");
                 return Err(Lost::Abandoned);

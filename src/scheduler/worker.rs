@@ -41,10 +41,10 @@ impl Scheduler {
             if self.is_shutting_down() {
                 return;
             }
-            match self.run_next().await {
-                Ok(Turn::Ran(_)) => continue,
-                Ok(Turn::Empty) => {}
-                Err(error) => tracing::error!(%error, "failed to claim a job"),
+            let turn = self.run_next().await;
+            self.storage().claimed(turn.as_ref().err());
+            if let Ok(Turn::Ran(_)) = turn {
+                continue;
             }
             tokio::select! {
                 () = woken => {}
@@ -77,6 +77,7 @@ impl Scheduler {
             run: key,
             last_event_id,
             control: control.clone(),
+            storage: self.storage().clone(),
             shutdown: self.shutdown_token().clone(),
             wall: self.instruments().wall.clone(),
             meters: self.instruments().meters.clone(),
@@ -122,7 +123,10 @@ impl Scheduler {
             match self.store().abandon(run, self.now()).await {
                 Ok(events) => return self.hub().publish(events),
                 Err(StoreError::Fenced) => return,
-                Err(error) => tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue"),
+                Err(error) => {
+                    tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue");
+                    self.storage().run_waits(run.job, &error);
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
