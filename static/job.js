@@ -223,7 +223,7 @@ function paceOf(job) {
     const speed = progress.samples_per_second === null ? null : `${format.compact(progress.samples_per_second)} samples/s`;
     const left = progress.eta_seconds === null ? null : `${format.timeLeft(progress.eta_seconds)} left`;
     const percent = format.progressPercent(progress.fraction);
-    return [percent, where, speed, left, (job.cancel_requested || job.pause_requested) && 'stopping…'].filter(Boolean).join(' · ');
+    return [percent, where, speed, left, (job.cancel_requested || job.pause_requested) && 'stopping…', waiting(job)].filter(Boolean).join(' · ');
   }
   const took = format.elapsed(job);
   return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');

@@ -104,6 +104,7 @@ pub(crate) fn job() -> Job {
         pause_requested: false,
         queue_position: Some(1),
         queue_eta_seconds: None,
+        waiting_for: None,
         forked_from: None,
         reproduces: None,
         reproduced: None,
@@ -126,6 +127,7 @@ pub(crate) fn lines(status: &str) -> String {
         samples_per_second: None,
         fraction: 0.5,
         eta_seconds: None,
+        checkpoint_interval_seconds: None,
     };
     let epoch = Epoch {
         epoch: 1,

@@ -101,7 +101,8 @@ impl IntoResponse for Problem {
             // The rest of the body is not read, so nothing more can come over this connection.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::INSUFFICIENT_STORAGE];
+        if later.contains(&status) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
@@ -122,6 +123,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full(_) => Self::disk_full(),
+            StoreError::Replaced => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is busy; try again"),
             StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request met damaged data");

@@ -18,14 +18,14 @@ pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The server takes work: it is not shutting down, and its store answers.
+/// The server takes work: it is not shutting down, and its store can be written.
 pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
     if api.scheduler.is_shutting_down() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
-    if let Err(error) = api.scheduler.store().ping().await {
-        tracing::warn!(%error, "the store does not answer");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"));
+    if let Err(failure) = api.scheduler.check_storage().await {
+        let detail = format!("storage cannot be written: {failure}");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
     Ok(Json(Health { status: "ready" }))
 }

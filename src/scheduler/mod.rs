@@ -6,9 +6,13 @@
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `checkpointing`, `byte_budget`: bounds on what is between the two: one checkpoint, and so many bytes
+//! - `storage`: whether the store can be written, and who waits for that
 //! - `meters`: what the runs have done, for `/metrics`
 //! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
+mod byte_budget;
+mod checkpointing;
 mod control;
 mod cores;
 mod datasets;
@@ -21,6 +25,7 @@ mod record;
 mod removal;
 mod run;
 mod state;
+mod storage;
 mod watch;
 mod wishes;
 pub mod worker;

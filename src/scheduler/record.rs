@@ -9,9 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::byte_budget::Reservation;
+use super::checkpointing::CheckpointPermit;
 use super::control::{Control, Stop};
 use super::hub::Hub;
 use super::meters::Meters;
+use super::storage::StorageHealth;
 use super::watch::{Message, Snapshot, Standing};
 use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
@@ -44,6 +47,7 @@ pub(super) struct Recorder {
     pub(super) run: RunKey,
     pub(super) last_event_id: u64,
     pub(super) control: Control,
+    pub(super) storage: StorageHealth,
     pub(super) shutdown: CancellationToken,
     pub(super) wall: Wall,
     pub(super) meters: Meters,
@@ -54,6 +58,8 @@ pub(super) struct Recorder {
 struct Batch {
     events: Vec<Event>,
     looks: Vec<Diagnostics>,
+    /// Room of the looks, held until they are persisted.
+    room: Vec<Reservation>,
     standing: Option<Standing>,
 }
 
@@ -103,8 +109,9 @@ impl Recorder {
                     batch.events.push(self.event(body));
                     batch.standing = Some(*standing);
                 }
-                Message::Look { look, standing } => {
+                Message::Look { look, standing, room } => {
                     batch.looks.push(*look);
+                    batch.room.push(room);
                     batch.standing = Some(*standing);
                 }
                 Message::Checkpoint(snapshot) => {
@@ -119,7 +126,7 @@ impl Recorder {
             if let Some(standing) = batch.standing.take() {
                 *last = standing;
             }
-            let Batch { events, looks, .. } = batch;
+            let Batch { events, looks, room: _room, .. } = batch;
             let (store, run) = (self.store.clone(), self.run);
             let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
             self.insist(|| store.append(run, news())).await?;
@@ -130,24 +137,34 @@ impl Recorder {
 
     async fn save(
         &mut self,
-        Batch { mut events, looks, .. }: Batch,
+        Batch { mut events, looks, room: _room, .. }: Batch,
         snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
         let began = Instant::now();
-        let (checkpoint, event) = self.checkpoint(snapshot).await?;
+        let (checkpoint, event, permit) = self.checkpoint(snapshot).await?;
+        let encoded = began.elapsed();
         events.push(event);
         let (store, run) = (self.store.clone(), self.run);
         let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
-        self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
+        let mut last_try = Instant::now();
+        let save = || {
+            last_try = Instant::now();
+            store.save_checkpoint(run, &checkpoint, news())
+        };
+        self.insist(save).await?;
+        permit.written(encoded + last_try.elapsed());
         self.meters.checkpoints.record(began.elapsed());
         self.hub.publish(events);
         Ok(())
     }
 
-    /// A state as it is kept, and the event that says so; both have yet to be written.
-    pub(super) async fn checkpoint(&mut self, snapshot: Snapshot) -> Result<(NewCheckpoint, Event), Lost> {
-        let Snapshot { state, epoch, trained_seconds } = snapshot;
+    /// A state as it is kept, and the event that says so; both have yet to be written, which ends the permit.
+    pub(super) async fn checkpoint(
+        &mut self,
+        snapshot: Snapshot,
+    ) -> Result<(NewCheckpoint, Event, CheckpointPermit), Lost> {
+        let Snapshot { state, permit, epoch, trained_seconds } = snapshot;
         let step = state.position.step;
         let encoded = tokio::task::spawn_blocking(move || {
             let bytes = state.encode();
@@ -158,7 +175,7 @@ impl Recorder {
             return Err(Lost::Abandoned);
         };
         let event = self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 }));
-        Ok((NewCheckpoint { bytes, sha256, step, trained_seconds }, event))
+        Ok((NewCheckpoint { bytes, sha256, step, trained_seconds }, event, permit))
     }
 
     fn event(&mut self, body: EventBody) -> Event {
@@ -176,11 +193,15 @@ impl Recorder {
         let mut tries = 0;
         loop {
             let error = match write().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.storage.run_goes_on(self.run.job);
+                    return Ok(value);
+                }
                 Err(StoreError::Fenced) => return Err(Lost::Fenced),
                 Err(error) => error,
             };
-            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_)));
+            self.storage.run_waits(self.run.job, &error);
+            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_) | StoreError::Replaced));
             if tries >= TRIES || self.shutdown.is_cancelled() {
                 tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on from its last checkpoint");
                 return Err(Lost::Abandoned);

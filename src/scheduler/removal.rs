@@ -15,7 +15,8 @@ impl Scheduler {
         let scheduler = self.clone();
         let delete = async move {
             let _no_job = scheduler.no_new_jobs().await;
-            let Some(deleted) = scheduler.store().delete_job(id).await? else { return Ok(None) };
+            let deleted = scheduler.storage().counted(scheduler.store().delete_job(id).await)?;
+            let Some(deleted) = deleted else { return Ok(None) };
             deleted?;
             tracing::info!(job = %id, "deleted");
             scheduler.hub().tell_deleted(id);

@@ -30,6 +30,8 @@ use crate::store::StoredCheckpoint;
 pub(super) struct Start {
     pub(super) job: Job,
     pub(super) checkpoint: Option<StoredCheckpoint>,
+    /// Starts before this one at which the server died, since the last checkpoint.
+    pub(super) failed_starts: u32,
     pub(super) control: Control,
     pub(super) share: Share,
     pub(super) outbox: mpsc::Sender<Message>,
@@ -63,7 +65,7 @@ pub(super) struct Trained {
 }
 
 /// Runs a job. A panic is a failed job, never a dead server.
-pub(super) fn run(start: &Start, library: &Library) -> Ending {
+pub(super) fn run(start: &mut Start, library: &Library) -> Ending {
     let id = start.job.id;
     catch_unwind(AssertUnwindSafe(|| attempt(start, library))).unwrap_or_else(|panic| {
         let text = panic
@@ -80,7 +82,7 @@ fn failed(error: impl Into<String>) -> Ending {
     Ending::Failed { reason: StopReason::Error, error: error.into() }
 }
 
-fn attempt(start: &Start, library: &Library) -> Ending {
+fn attempt(start: &mut Start, library: &Library) -> Ending {
     let spec = start.job.spec.clone();
     let dataset = match library.load(&spec.dataset.name) {
         Ok(dataset) => dataset,
@@ -94,13 +96,14 @@ fn attempt(start: &Start, library: &Library) -> Ending {
     }
 }
 
-fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
+fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
     let spec = plan.spec();
     let data = Data {
         train: dataset.train.samples(spec.dataset.train_limit),
         test: dataset.test.samples(spec.dataset.test_limit),
     };
-    let (checkpoint, trained_before) = match &start.checkpoint {
+    // Its bytes go as soon as they are read: a run holds them no longer.
+    let (checkpoint, trained_before) = match start.checkpoint.take() {
         None => (None, 0.0),
         Some(stored) => match Checkpoint::decode(&stored.bytes) {
             Ok(checkpoint) => (Some(checkpoint), stored.trained_seconds),
@@ -113,6 +116,7 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
         meters: start.meters.clone(),
         steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
         checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
+        failed_starts: start.failed_starts,
         max_seconds: spec.max_seconds,
         trained_before,
     };
@@ -176,11 +180,11 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, class
             }
             (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
             (Outcome::Stopped, Some(Halt::Told(Stop::GiveBack))) => {
-                let state = trainer.checkpoint();
-                if !state.is_finite() {
+                let last = watch.last_snapshot(|| trainer.checkpoint());
+                if !last.state.is_finite() {
                     return diverged(watch, trainer.step());
                 }
-                return Driven::GivenBack(watch.snapshot(state));
+                return Driven::GivenBack(last);
             }
             (Outcome::Diverged { step }, _) => return diverged(watch, step),
         }
@@ -195,11 +199,10 @@ fn conclude(
     reason: StopReason,
     pool: &rayon::ThreadPool,
 ) -> Driven {
-    let last = trainer.checkpoint();
-    if !last.is_finite() {
+    let last = watch.last_snapshot(|| trainer.checkpoint());
+    if !last.state.is_finite() {
         return diverged(watch, trainer.step());
     }
-    let last = watch.snapshot(last);
     trainer.restore_best();
     let report = pool.install(|| trainer.report_on(data.test, classes));
     watch.standing.metrics.test_loss = report.loss;

@@ -14,6 +14,7 @@ use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
 use super::meters::Meters;
+use super::storage::StorageHealth;
 use crate::clock::{Awake, Wall};
 use crate::data::library::Library;
 use crate::data::source::DataError;
@@ -40,6 +41,7 @@ struct Inner {
     /// Since when this process is up: jobs that bring it down are held back from then on.
     awake: Awake,
     instruments: Instruments,
+    storage: StorageHealth,
     /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
     /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
@@ -103,6 +105,7 @@ impl Scheduler {
             cores: Cores::new(capacity.threads),
             capacity,
             awake: Awake::start(),
+            storage: StorageHealth::new(instruments.meters.clone()),
             instruments,
             intake: RwLock::default(),
             shutdown: CancellationToken::new(),
@@ -220,6 +223,11 @@ impl Scheduler {
         &self.0.instruments
     }
 
+    /// Whether the store can be written.
+    pub(super) fn storage(&self) -> &StorageHealth {
+        &self.0.storage
+    }
+
     /// While this is held, no dataset and no job is removed.
     pub(super) async fn no_removal(&self) -> RwLockReadGuard<'_, ()> {
         self.0.intake.read().await
@@ -255,6 +263,7 @@ impl Scheduler {
 
     /// Notes that it has ended.
     pub(super) fn leave(&self, job: Uuid) {
+        self.storage().run_goes_on(job);
         self.running().remove(&job);
     }
 }

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::byte_budget::{ByteBudget, Reservation};
+use super::checkpointing::{CheckpointPermit, CheckpointSchedule};
 use super::control::{Control, Stop};
 use super::cores::Share;
 use super::meters::Meters;
 use crate::clock::Awake;
 use crate::engine::checkpoint::Checkpoint;
-use crate::engine::diagnostics::Diagnostics;
+use crate::engine::diagnostics::{Diagnostics, Histogram};
 use crate::engine::train::{Command, Observer, TrainEvent};
 use crate::job::event::{Epoch, EventBody, Metrics};
 use crate::job::view::{LastMetrics, Progress};
+
+/// Bytes of diagnostics that may wait to be persisted.
+const DIAGNOSTICS_BYTES: usize = 4 << 20;
 
 /// What the training thread tells the recorder.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub(super) enum Message {
     /// Something happened.
     Event { body: EventBody, standing: Box<Standing> },
     /// A look inside the network.
-    Look { look: Box<Diagnostics>, standing: Box<Standing> },
+    Look { look: Box<Diagnostics>, standing: Box<Standing>, room: Reservation },
     /// A state to save.
     Checkpoint(Box<Snapshot>),
 }
@@ -30,6 +35,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) state: Checkpoint,
+    pub(super) permit: CheckpointPermit,
     /// The epoch that it reaches into, from 1.
     pub(super) epoch: u64,
     /// Training time so far, over all attempts.
@@ -72,6 +78,8 @@ pub(super) struct Frame {
     pub(super) meters: Meters,
     pub(super) steps_per_epoch: u64,
     pub(super) checkpoint_every: Duration,
+    /// Starts before this one at which the server died, since the last checkpoint.
+    pub(super) failed_starts: u32,
     pub(super) max_seconds: Option<f64>,
     /// Training time before this run.
     pub(super) trained_before: f64,
@@ -84,8 +92,9 @@ pub(super) struct Watch<'a> {
     control: &'a Control,
     share: &'a Share,
     outbox: &'a mpsc::Sender<Message>,
+    checkpoints: CheckpointSchedule,
+    diagnostics: ByteBudget,
     began: Duration,
-    saved: Duration,
     epoch_began: Duration,
     window_began: Duration,
     /// Mini-batches done when the last window ended.
@@ -107,12 +116,13 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let now = frame.awake.up();
         Self {
+            checkpoints: CheckpointSchedule::new(frame.checkpoint_every, frame.failed_starts, now),
+            diagnostics: ByteBudget::new(DIAGNOSTICS_BYTES),
             frame,
             control,
             share,
             outbox,
             began: now,
-            saved: now,
             epoch_began: now,
             window_began: now,
             window_from: standing.progress.step,
@@ -134,10 +144,16 @@ impl<'a> Watch<'a> {
         self.frame.trained_before + (now - self.began).as_secs_f64()
     }
 
+    /// The last state of the run, copied when no other checkpoint is under way.
+    pub(super) fn last_snapshot(&self, copy: impl FnOnce() -> Checkpoint) -> Snapshot {
+        let permit = self.checkpoints.last();
+        self.snapshot(copy(), permit)
+    }
+
     /// A state with what this run knows of it.
-    pub(super) fn snapshot(&self, state: Checkpoint) -> Snapshot {
+    fn snapshot(&self, state: Checkpoint, permit: CheckpointPermit) -> Snapshot {
         let epoch = state.position.step.div_ceil(self.frame.steps_per_epoch).max(1);
-        Snapshot { epoch, trained_seconds: self.trained_seconds(self.frame.awake.up()), state }
+        Snapshot { epoch, trained_seconds: self.trained_seconds(self.frame.awake.up()), state, permit }
     }
 
     /// Hands an event to the recorder.
@@ -158,6 +174,7 @@ impl<'a> Watch<'a> {
         let progress = &mut self.standing.progress;
         progress.step = step;
         progress.epoch = step.div_ceil(self.frame.steps_per_epoch);
+        progress.checkpoint_interval_seconds = Some(self.checkpoints.interval().as_secs_f64());
         progress.fraction = step as f64 / progress.total_steps.max(1) as f64;
     }
 
@@ -197,7 +214,7 @@ impl Observer for Watch<'_> {
         };
         match self.halt {
             Some(_) => Command::Stop,
-            None if now - self.saved >= self.frame.checkpoint_every => Command::Save,
+            None if self.checkpoints.is_due(now) => Command::Save,
             None => Command::Continue,
         }
     }
@@ -221,7 +238,8 @@ impl Observer for Watch<'_> {
             TrainEvent::Diagnostics(look) => {
                 self.reach(look.step);
                 let standing = Box::new(self.standing.clone());
-                return self.send(Message::Look { look, standing });
+                let room = self.diagnostics.reserve(size(&look));
+                return self.send(Message::Look { look, standing, room });
             }
             TrainEvent::Epoch { step, epoch, train, validation, test } => {
                 self.reach(step);
@@ -252,8 +270,22 @@ impl Observer for Watch<'_> {
     }
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        let permit = self.checkpoints.begin(self.frame.awake.up());
         self.reach(checkpoint.position.step);
-        self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint))));
-        self.saved = self.frame.awake.up();
+        if let Some(alert) = self.checkpoints.raise() {
+            self.tell(EventBody::Alert(alert));
+        }
+        self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint, permit))));
     }
+}
+
+/// Bytes that diagnostics take in memory, about.
+fn size(diagnostics: &Diagnostics) -> usize {
+    let histogram = |histogram: &Histogram| size_of_val(&*histogram.counts);
+    let layers = diagnostics.layers.iter().map(|layer| {
+        let parameters = layer.parameters.iter().map(|tensor| size_of_val(tensor) + histogram(&tensor.values));
+        size_of_val(layer) + histogram(&layer.activations) + parameters.sum::<usize>()
+    });
+    let filters = diagnostics.filters.as_ref().map_or(0, |filters| size_of_val(&*filters.values));
+    size_of_val(diagnostics) + layers.sum::<usize>() + filters
 }

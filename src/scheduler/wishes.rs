@@ -30,7 +30,7 @@ impl Scheduler {
     /// # Errors
     /// If the store fails. `None` if there is no such job.
     pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let Some(granted) = self.store().cancel(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().cancel(id, self.now()).await)? else { return Ok(None) };
         Ok(Some(self.see_to(granted).await))
     }
 
@@ -40,7 +40,7 @@ impl Scheduler {
     /// # Errors
     /// If the job has ended or is being cancelled, or the store fails. `None` if there is no such job.
     pub async fn pause(&self, id: Uuid) -> Result<Option<Job>, WishError> {
-        let Some(granted) = self.store().pause(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().pause(id, self.now()).await)? else { return Ok(None) };
         Ok(Some(self.see_to(granted?).await))
     }
 
@@ -56,7 +56,7 @@ impl Scheduler {
             // Nothing has kept its dataset for it.
             self.plan_with_data(job.spec)?;
         }
-        let Some(granted) = self.store().resume(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().resume(id, self.now()).await)? else { return Ok(None) };
         let job = self.see_to(granted?).await;
         self.wake().notify_one();
         Ok(Some(job))

@@ -41,10 +41,10 @@ impl Scheduler {
             if self.is_shutting_down() {
                 return;
             }
-            match self.run_next().await {
-                Ok(Turn::Ran(_)) => continue,
-                Ok(Turn::Empty) => {}
-                Err(error) => tracing::error!(%error, "failed to claim a job"),
+            let turn = self.run_next().await;
+            self.storage().claimed(turn.as_ref().err());
+            if let Ok(Turn::Ran(_)) = turn {
+                continue;
             }
             tokio::select! {
                 () = woken => {}
@@ -70,13 +70,14 @@ impl Scheduler {
     }
 
     async fn see_through(&self, claim: Claim, control: Control) {
-        let Claim { run: key, job, last_event_id, checkpoint, .. } = claim;
+        let Claim { run: key, job, last_event_id, failed_starts, checkpoint, .. } = claim;
         let mut recorder = Recorder {
             store: self.store().clone(),
             hub: self.hub().clone(),
             run: key,
             last_event_id,
             control: control.clone(),
+            storage: self.storage().clone(),
             shutdown: self.shutdown_token().clone(),
             wall: self.instruments().wall.clone(),
             meters: self.instruments().meters.clone(),
@@ -87,6 +88,7 @@ impl Scheduler {
                 let start = Start {
                     job: job.clone(),
                     checkpoint,
+                    failed_starts,
                     control,
                     share: self.cores().join(),
                     outbox,
@@ -121,7 +123,10 @@ impl Scheduler {
             match self.store().abandon(run, self.now()).await {
                 Ok(events) => return self.hub().publish(events),
                 Err(StoreError::Fenced) => return,
-                Err(error) => tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue"),
+                Err(error) => {
+                    tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue");
+                    self.storage().run_waits(run.job, &error);
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
@@ -131,12 +136,12 @@ impl Scheduler {
     }
 
     /// Trains on an OS thread of its own; the receiver gets the ending.
-    fn start_thread(&self, start: Start) -> oneshot::Receiver<Ending> {
+    fn start_thread(&self, mut start: Start) -> oneshot::Receiver<Ending> {
         let (sender, receiver) = oneshot::channel();
         let library = self.library().clone();
         let thread = std::thread::Builder::new().name(format!("run-{}", start.job.id.simple()));
         let started = thread.spawn(move || {
-            let ending = run(&start, &library);
+            let ending = run(&mut start, &library);
             // Hangs up on the recorder and gives the cores back before anyone hears of the end.
             drop(start);
             let _ = sender.send(ending);
@@ -164,7 +169,7 @@ impl Scheduler {
                     let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
                     let end = Finish { evaluation: Some(evaluation), ..end };
                     if self.capacity().keep_checkpoints {
-                        let (checkpoint, event) = recorder.checkpoint(last).await?;
+                        let (checkpoint, event, _permit) = recorder.checkpoint(last).await?;
                         Finish { events: vec![event], last_state: LastState::Replaced(checkpoint), ..end }
                     } else {
                         end
@@ -197,7 +202,7 @@ impl Scheduler {
         standing: Standing,
     ) -> Result<(), Lost> {
         let began = Instant::now();
-        let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
+        let (checkpoint, event, _permit) = recorder.checkpoint(snapshot).await?;
         let events = [event];
         let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
         let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;

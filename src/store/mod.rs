@@ -3,7 +3,7 @@
 //! What a method has returned from is on the disk; what failed was not written at all. Every write of a run names its
 //! job and attempt ([`RunKey`]) and is refused ([`StoreError::Fenced`]) once the run no longer owns the job.
 //!
-//! - `open`: the database: opened, brought up to date, closed
+//! - `open`: the database: opened, brought up to date, closed; `location`: whether its files are still in their place
 //! - `error`: what can go wrong; [`Faults`]: what goes wrong on purpose
 //! - `jobs`: jobs accepted and read; `ids`: their ids
 //! - `counts`: how many jobs are in each state
@@ -32,6 +32,7 @@ mod ids;
 mod inspect;
 mod jobs;
 mod keys;
+mod location;
 mod migrations;
 mod models;
 mod moves;
@@ -50,7 +51,7 @@ pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
 pub use counts::Counts;
 pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
-pub use error::{Corrupt, StoreError};
+pub use error::{Corrupt, StoreError, WriteFailure};
 pub use faults::{Fault, Faults};
 pub use history::{EpochPoint, History, StepPoint};
 pub use inspect::{Findings, Inspection, vacuum};

@@ -1,5 +1,7 @@
 //! The one place where a job's status changes.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -87,6 +89,17 @@ impl Head {
         head.filter(|head| head.status == Status::Running && head.attempt == run.attempt).ok_or(StoreError::Fenced)
     }
 
+    /// Takes back that the present start counts as failed: its run ended, but the server did not.
+    pub(super) async fn uncount_start(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.vain_starts = self.vain_starts.saturating_sub(1);
+        sqlx::query("update jobs set vain_starts = ? where id = ?")
+            .bind(self.vain_starts)
+            .bind(self.id)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
     /// Forgets the starts in vain: the job is no longer held back.
     pub(super) async fn forgive(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
         self.vain_starts = 0;
@@ -125,7 +138,7 @@ pub(super) struct Move {
     pub(super) stop_reason: Option<StopReason>,
     pub(super) error: Option<String>,
     /// A word on it, for the log.
-    pub(super) detail: Option<&'static str>,
+    pub(super) detail: Option<Cow<'static, str>>,
     /// SHA-256 of the weights, and the version of the model that they became.
     pub(super) weights: Option<(String, u32)>,
 }
@@ -159,7 +172,7 @@ impl Move {
             status: self.to,
             stop_reason: self.stop_reason,
             attempt: head.attempt,
-            detail: self.detail.map(str::to_owned),
+            detail: self.detail.as_deref().map(str::to_owned),
         });
         let mut events = vec![head.log.push(tx, self.at, state).await?];
         outbox::announce(tx, head.webhook.as_deref(), &events[0]).await?;

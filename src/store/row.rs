@@ -105,6 +105,7 @@ impl JobRow {
             pause_requested: self.pause_requested,
             queue_position: self.queue_position.and_then(|place| u64::try_from(place).ok()),
             queue_eta_seconds: None,
+            waiting_for: None,
             forked_from: self.forked_from,
             reproduces: self.reproduces,
             reproduced: self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original),

@@ -102,7 +102,7 @@ impl Store {
             }
             Status::Paused | Status::Cancelled => {
                 head.forgive(&mut tx).await?;
-                Some(Move { detail: Some(RESUMED), ..Move::to(Status::Queued, at) })
+                Some(Move { detail: Some(RESUMED.into()), ..Move::to(Status::Queued, at) })
             }
         };
         grant(tx, head, back).await.map(|granted| Some(Ok(granted)))

@@ -17,7 +17,7 @@
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
-//! - `disk_full`: a disk without room
+//! - `disk_full`: a disk without room; `storage`: how a store that cannot be written shows, and a folder that is removed
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
 //! - `imports`: weights that were trained elsewhere
@@ -54,6 +54,8 @@ mod restart;
 #[cfg(unix)]
 mod shutdown;
 mod stalled;
+#[cfg(unix)]
+mod storage;
 mod stream;
 mod toys;
 mod uploads;

@@ -175,7 +175,16 @@ fn new_job(members: &Value) -> NewJob {
 fn progress(step: u64) -> Progress {
     let epoch = step.div_ceil(10);
     let (fraction, speed, eta) = (step as f64 / 100.0, Some(1e4 / 3.0), Some(0.1 + 0.2));
-    Progress { step, total_steps: 100, epoch, epochs: 10, fraction, samples_per_second: speed, eta_seconds: eta }
+    Progress {
+        step,
+        total_steps: 100,
+        epoch,
+        epochs: 10,
+        fraction,
+        samples_per_second: speed,
+        eta_seconds: eta,
+        checkpoint_interval_seconds: Some(5.0),
+    }
 }
 
 /// Figures that tell the step they are of.
