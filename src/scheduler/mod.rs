@@ -4,8 +4,9 @@
 //! - [`Scheduler`] (`state`): keeps the workers, stops what is to be stopped
 //! - `intake`: jobs and weights taken in; `derive`: jobs that go on from others, or do them again
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
-//! - [`worker`]: the loops that claim jobs, one a slot
+//! - `worker`: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `recovery`: runs whose worker panicked
 //! - `meters`: what the runs have done, for `/metrics`
 //! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
@@ -18,12 +19,13 @@ pub mod hub;
 mod intake;
 mod meters;
 mod record;
+mod recovery;
 mod removal;
 mod run;
 mod state;
 mod watch;
 mod wishes;
-pub mod worker;
+mod worker;
 
 pub use datasets::RemoveDatasetError;
 pub use intake::SubmitError;
