@@ -127,7 +127,6 @@ pub(crate) fn lines(status: &str) -> String {
         samples_per_second: None,
         fraction: 0.5,
         eta_seconds: None,
-        checkpoint_interval_seconds: None,
     };
     let epoch = Epoch {
         epoch: 1,

@@ -1,6 +1,12 @@
 //! What is written where: results to stdout, everything else to stderr; colours only where a person looks.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::stderr;
+
+/// Time that a line for whoever watches has to get out.
+const SAY_FLUSH: Duration = Duration::from_millis(200);
 
 /// Writes text in colours, or plain.
 #[derive(Debug, Clone, Copy)]
@@ -73,10 +79,12 @@ pub(crate) fn result(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line for whoever watches.
+/// Writes a line for whoever watches. If nobody takes it soon, it is left to be written later or dropped: a server in this
+/// process must not stand still, and not miss a signal, as nobody reads what it says.
 pub(crate) fn say(line: &str) {
-    // Whoever closed stderr does not want to hear that it is closed.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let stderr = stderr::queue();
+    stderr.push(format!("{line}\n").as_bytes());
+    stderr.flush(SAY_FLUSH);
 }
 
 /// `text` without control characters: what comes from a server must not steer the terminal.

@@ -13,9 +13,10 @@ use super::given::GivenArgs;
 use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
+use super::stderr;
 use super::stop::Stop;
 use super::webhook_args::WebhookArgs;
-use crate::app::{App, Config, make_data_dir};
+use crate::app::{Bound, Config, make_data_dir};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,8 +24,11 @@ Examples:
   dojang serve --listen 0.0.0.0:8080 --data-dir /var/lib/dojang
   DOJANG_THREADS=8 DOJANG_MEMORY_BUDGET=16GiB dojang serve --log-format json
 
-The first SIGINT (Ctrl-C) or SIGTERM stops in order: running jobs save a checkpoint and go on at the next start. \
-The second one ends the process at once; nothing that was acknowledged is lost by that either.
+The first SIGINT (Ctrl-C), SIGTERM or SIGHUP stops in order: running jobs save a checkpoint and go on at the next start. \
+A second SIGINT or SIGTERM ends the process at once; nothing that was acknowledged is lost by that either. \
+A SIGHUP that is ignored at the start, as by nohup, stays ignored.
+\
+Exit code: 0 after a signal, 1 if the server cannot start or go on, 2 for wrong usage.
 DOJANG_LOG (or RUST_LOG) filters the log: info (default), debug, dojang=trace,warn …";
 
 /// Run the server: API, dashboard, training and predictions
@@ -61,13 +65,13 @@ pub(crate) struct PowerArgs {
     /// Never download a dataset
     #[arg(long, env = "DOJANG_NO_FETCH", value_parser = FalseyValueParser::new(), help_heading = "Data")]
     no_fetch: bool,
-    /// Threads that train, of all jobs together [default: one a core]
+    /// Threads that train, of all jobs together [default: one a core of the machine, or of the container's quota]
     #[arg(long, env = "DOJANG_THREADS", value_name = "N", help_heading = "Resources")]
     threads: Option<NonZeroUsize>,
     /// Jobs that train at the same time [default: 1]
     #[arg(long, env = "DOJANG_SLOTS", value_name = "N", help_heading = "Resources")]
     slots: Option<NonZeroUsize>,
-    /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's]
+    /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's, or of the container's limit]
     #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
     memory_budget: Option<u64>,
     /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
@@ -103,6 +107,7 @@ impl PowerArgs {
         config.mnist_dir = self.given.mnist_dir;
         config.fashion_mnist_dir = self.given.fashion_mnist_dir;
         config.fetch = !self.no_fetch;
+        config.dropped_log_lines = stderr::queue().dropped();
         config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
@@ -127,16 +132,25 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
     let mut config = args.process.config(args.listen);
     config.webhooks = args.webhooks.settings()?;
-    let data_dir = config.data_dir.clone();
+    let (threads, memory_budget) = (config.threads, config.memory_budget);
+    let bound = Bound::new(config).await?;
+    let data_dir = bound.data_dir().to_owned();
     // Before anything in the folder is touched, its database brought up to date not least, and until the server is gone.
     make_data_dir(&data_dir)?;
     let _lock = DataLock::take(&data_dir)?;
     let app = tokio::select! {
-        app = Box::pin(App::build(config)) => app?,
+        app = Box::pin(bound.build()) => app?,
         () = stop.requested() => return Ok(Ended::Well),
     };
     let addr = app.addr();
-    tracing::info!(%addr, data_dir = %data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
+    tracing::info!(
+        %addr,
+        data_dir = %data_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        threads,
+        memory_budget,
+        "listening on http://{addr}"
+    );
     let asked = async move {
         stop.requested().await;
         tracing::info!("stopping; a second signal ends the process at once");

@@ -35,6 +35,6 @@ mod uploads;
 mod webhooks;
 mod weights;
 
-pub use api::Api;
+pub use api::{Api, Process};
 pub use prometheus::Prometheus;
 pub use server::{Limits, Server};

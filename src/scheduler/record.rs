@@ -13,14 +13,14 @@ use super::byte_budget::Reservation;
 use super::checkpointing::CheckpointPermit;
 use super::control::{Control, Stop};
 use super::hub::Hub;
-use super::meters::Meters;
+use super::state::Instruments;
 use super::storage::StorageHealth;
 use super::watch::{Message, Snapshot, Standing};
-use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
 use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
+use crate::supervisor::Failpoint;
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
 const PACE: Duration = Duration::from_millis(100);
@@ -49,8 +49,7 @@ pub(super) struct Recorder {
     pub(super) control: Control,
     pub(super) storage: StorageHealth,
     pub(super) shutdown: CancellationToken,
-    pub(super) wall: Wall,
-    pub(super) meters: Meters,
+    pub(super) instruments: Instruments,
 }
 
 /// Events that go into one commit, with what they leave behind.
@@ -102,6 +101,7 @@ impl Recorder {
     }
 
     async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
+        self.instruments.supervisor.failpoint(Failpoint::BeforeCommit);
         let mut batch = Batch::default();
         for message in messages.drain(..) {
             match message {
@@ -130,6 +130,7 @@ impl Recorder {
             let (store, run) = (self.store.clone(), self.run);
             let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
             self.insist(|| store.append(run, news())).await?;
+            self.instruments.supervisor.failpoint(Failpoint::AfterCommit);
             self.hub.publish(events);
         }
         Ok(())
@@ -154,7 +155,7 @@ impl Recorder {
         };
         self.insist(save).await?;
         permit.written(encoded + last_try.elapsed());
-        self.meters.checkpoints.record(began.elapsed());
+        self.instruments.meters.checkpoints.record(began.elapsed());
         self.hub.publish(events);
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Recorder {
 
     fn event(&mut self, body: EventBody) -> Event {
         self.last_event_id += 1;
-        Event { id: self.last_event_id, job: self.run.job, at: self.wall.now(), body }
+        Event { id: self.last_event_id, job: self.run.job, at: self.instruments.wall.now(), body }
     }
 
     /// Tries a write until it is done. A full or busy disk is waited for; the training thread waits too.

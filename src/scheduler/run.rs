@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
-use super::meters::Meters;
+use super::state::Instruments;
 use super::watch::{Frame, Halt, Message, Snapshot, Standing, Watch};
 use crate::clock::Awake;
 use crate::data::Dataset;
@@ -24,6 +25,7 @@ use crate::job::plan::{Plan, Premises};
 use crate::job::status::StopReason;
 use crate::job::view::{Job, Progress};
 use crate::store::StoredCheckpoint;
+use crate::supervisor::panic_message;
 
 /// What a run starts from.
 #[derive(Debug)]
@@ -36,7 +38,9 @@ pub(super) struct Start {
     pub(super) share: Share,
     pub(super) outbox: mpsc::Sender<Message>,
     pub(super) awake: Awake,
-    pub(super) meters: Meters,
+    pub(super) instruments: Instruments,
+    /// Tells, once dropped, that the training thread is gone.
+    pub(super) _alive: Option<DropGuard>,
 }
 
 /// How a run ended.
@@ -68,17 +72,13 @@ pub(super) struct Trained {
 pub(super) fn run(start: &mut Start, library: &Library) -> Ending {
     let id = start.job.id;
     catch_unwind(AssertUnwindSafe(|| attempt(start, library))).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        tracing::error!(job = %id, panic = text, "a run panicked");
+        tracing::error!(job = %id, cause = panic_message(&*panic), "a run panicked");
         failed("an internal error stopped the training; the server's log has more")
     })
 }
 
-fn failed(error: impl Into<String>) -> Ending {
+/// The ending of a run that cannot go on.
+pub(super) fn failed(error: impl Into<String>) -> Ending {
     Ending::Failed { reason: StopReason::Error, error: error.into() }
 }
 
@@ -113,7 +113,7 @@ fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
     let settings = plan.settings().clone();
     let frame = Frame {
         awake: start.awake.clone(),
-        meters: start.meters.clone(),
+        meters: start.instruments.meters.clone(),
         steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
         checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
         failed_starts: start.failed_starts,

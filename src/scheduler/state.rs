@@ -14,6 +14,7 @@ use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
 use super::meters::Meters;
+use super::recovery::WorkerSlot;
 use super::storage::StorageHealth;
 use crate::clock::{Awake, Wall};
 use crate::data::library::Library;
@@ -23,6 +24,7 @@ use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
 use crate::store::{Store, StoreError};
+use crate::supervisor::{Supervisor, Task};
 
 /// The life of all jobs of this server.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ struct Inner {
     wake: Notify,
     /// The runs of this process; what the store says is what counts.
     running: Mutex<HashMap<Uuid, Control>>,
+    /// How often in a row the worker of a job has panicked.
+    panics: Mutex<HashMap<Uuid, u32>>,
     cores: Cores,
     capacity: Capacity,
     /// Since when this process is up: jobs that bring it down are held back from then on.
@@ -66,13 +70,15 @@ pub struct Capacity {
     pub webhooks: Option<Reach>,
 }
 
-/// What tells the time, and what counts.
+/// What tells the time, what counts, and what keeps the tasks alive.
 #[derive(Debug, Clone, Default)]
 pub struct Instruments {
     /// The clock on the wall.
     pub wall: Wall,
     /// What the runs have done.
     pub meters: Meters,
+    /// What restarts tasks that die.
+    pub supervisor: Supervisor,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -102,6 +108,7 @@ impl Scheduler {
             hub: Hub::default(),
             wake: Notify::new(),
             running: Mutex::default(),
+            panics: Mutex::default(),
             cores: Cores::new(capacity.threads),
             capacity,
             awake: Awake::start(),
@@ -123,11 +130,23 @@ impl Scheduler {
             tracing::info!(%job, "was running when the server stopped; goes on from its last checkpoint");
         }
         for _ in 0..self.0.capacity.slots {
-            self.0.workers.spawn(self.clone().work());
+            let slot = WorkerSlot::default();
+            self.keep(Task::Worker, move |scheduler| scheduler.work(slot.clone()));
         }
-        self.0.workers.spawn(self.clone().give_back_space());
+        self.keep(Task::SpaceReclaimer, Self::give_back_space);
         self.0.workers.close();
         Ok(())
+    }
+
+    /// Runs a task until shutdown, which waits for it; it is restarted when it dies.
+    fn keep<F>(&self, task: Task, mut make: impl FnMut(Self) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let scheduler = self.clone();
+        self.0.workers.spawn(async move {
+            scheduler.supervisor().run(task, scheduler.shutdown_token(), || make(scheduler.clone())).await;
+        });
     }
 
     /// Checks a spec against the datasets that are known and the memory there is.
@@ -219,6 +238,11 @@ impl Scheduler {
         self.0.instruments.wall.now()
     }
 
+    /// What restarts tasks that die.
+    pub(super) fn supervisor(&self) -> &Supervisor {
+        &self.0.instruments.supervisor
+    }
+
     pub(super) fn instruments(&self) -> &Instruments {
         &self.0.instruments
     }
@@ -265,5 +289,17 @@ impl Scheduler {
     pub(super) fn leave(&self, job: Uuid) {
         self.storage().run_goes_on(job);
         self.running().remove(&job);
+    }
+    /// Notes that the worker of this job has panicked; returns how often in a row.
+    pub(super) fn count_panic(&self, job: Uuid) -> u32 {
+        let mut panics = self.0.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = panics.entry(job).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Notes that a run of this job has ended without a panic of its worker, or that the job has ended.
+    pub(super) fn forget_panics(&self, job: Uuid) {
+        self.0.panics.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 }

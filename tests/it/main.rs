@@ -15,6 +15,8 @@
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
+//! - `tasks`: the death of each of the server's own tasks
+//! - `logs`: a stderr that is closed, full, or never read; `startup`: what is found wrong before anything is made
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
 //! - `disk_full`: a disk without room; `storage`: how a store that cannot be written shows, and a folder that is removed
@@ -45,6 +47,8 @@ mod gradient_check;
 mod harness;
 mod imports;
 mod layering;
+#[cfg(unix)]
+mod logs;
 mod main_job;
 mod metrics;
 mod process;
@@ -55,8 +59,11 @@ mod restart;
 mod shutdown;
 mod stalled;
 #[cfg(unix)]
+mod startup;
+#[cfg(unix)]
 mod storage;
 mod stream;
+mod tasks;
 mod toys;
 mod uploads;
 mod webhooks;
