@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::data::fetch::Network;
 use crate::data::library::{Library, Options};
-use crate::http::{Api, Limits, Prometheus, Server};
+use crate::http::{AllowedHosts, Api, ApiOptions, Limits, Prometheus, Server};
 use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
 use crate::serving::Models;
 use crate::store::{Store, StoreError};
@@ -46,6 +46,8 @@ pub struct Config {
     pub keep_checkpoints: bool,
     /// How news of jobs is sent, if it is.
     pub webhooks: Option<webhooks::Settings>,
+    /// The names that it answers to.
+    pub hosts: AllowedHosts,
     /// How patient it is with clients.
     pub limits: Limits,
     /// The clock on the wall.
@@ -67,6 +69,7 @@ impl Config {
             max_queued: 1000,
             keep_checkpoints: true,
             webhooks: None,
+            hosts: AllowedHosts::default(),
             limits: Limits::default(),
             wall: Wall::default(),
         }
@@ -166,7 +169,8 @@ impl App {
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, config.limits).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
-        let api = Api::new(scheduler, models, config.threads, prometheus);
+        let options = ApiOptions { threads: config.threads, hosts: config.hosts, prometheus };
+        let api = Api::new(scheduler, models, options);
         Ok(Self { server, addr, api, courier })
     }
 

@@ -10,6 +10,7 @@ use super::display::{Display, summary};
 use super::embed::Embedded;
 use super::error::{CliError, Ended};
 use super::format::percent;
+use super::host_args::HostArgs;
 use super::logging;
 use super::out::{self, Paint, say, tame};
 use super::picture::{Mood, Picture, columns, draw};
@@ -48,6 +49,8 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     until_done: bool,
     #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
     power: PowerArgs,
 }
 
@@ -67,6 +70,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Ended, CliError> {
     };
     let data_dir = args.data_dir.or_else(|| fresh.as_ref().map(|folder| folder.path().to_owned())).unwrap_or_default();
     let mut config = args.power.config(args.listen, data_dir);
+    config.hosts = args.hosts.allowed();
     let taken = is_taken(args.listen);
     if taken {
         config.listen.set_port(0);

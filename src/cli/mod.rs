@@ -4,7 +4,8 @@
 //!   [`backup`] and [`doctor`] care for the data
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
-//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; news of jobs: [`webhook_args`]
+//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; names of a server: [`host_args`]; news of jobs:
+//!   [`webhook_args`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
@@ -20,6 +21,7 @@ mod error;
 mod follow;
 mod format;
 mod given;
+mod host_args;
 mod locate;
 mod lock;
 mod logging;
@@ -150,6 +152,8 @@ mod tests {
             "DOJANG_MAX_QUEUED",
             "DOJANG_KEEP_CHECKPOINTS",
             "DOJANG_WEBHOOK_SECRET",
+            "DOJANG_ALLOWED_HOST",
+            "DOJANG_PUBLIC_URL",
             "4GiB",
             "Resources:",
             "Examples:",
@@ -171,6 +175,8 @@ mod tests {
             &["serve", "--keep-checkpoints", "some"],
             &["backup"],
             &["serve", "--memory-budget", "much"],
+            &["serve", "--allowed-host", "http://dojang.example"],
+            &["serve", "--public-url", "dojang.example"],
             &["predict"],
             &["predict", "a", "--server", "ftp://x"],
         ] {

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::error::{CliError, Ended};
 use super::format::parse_bytes;
 use super::given::GivenArgs;
+use super::host_args::HostArgs;
 use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
@@ -34,6 +35,8 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "DOJANG_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     listen: SocketAddr,
+    #[command(flatten)]
+    hosts: HostArgs,
     #[command(flatten)]
     process: ProcessArgs,
     #[command(flatten)]
@@ -126,6 +129,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
     logging::start(args.log_format, "info")?;
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
     let mut config = args.process.config(args.listen);
+    config.hosts = args.hosts.allowed();
     config.webhooks = args.webhooks.settings()?;
     let data_dir = config.data_dir.clone();
     // Before anything in the folder is touched, its database brought up to date not least, and until the server is gone.
