@@ -10,14 +10,17 @@ use crate::clock::Wall;
 use crate::data::fetch::Network;
 use crate::data::library::{Library, Options};
 use crate::http::{AllowedHosts, Api, ApiOptions, Limits, Prometheus, Server};
+use crate::memory::{MemoryAccount, MemoryShares};
 use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
-use crate::serving::Models;
+use crate::serving::{self, Models, ServingOptions};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Courier, PostError};
 
 /// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`]),
 /// and the store, it is less than the ten seconds that `docker stop` waits.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Least memory for serving where nothing else is said: a picture of some megapixels, or a model of some million weights.
+const SERVING_MIN: u64 = 64 << 20;
 /// Longest wait for the store to close: nothing is lost without.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,8 @@ pub struct Config {
     pub slots: usize,
     /// Bytes that training may take at its peak, of all slots together.
     pub memory_budget: u64,
+    /// Bytes that models in memory and requests may take, besides training.
+    pub serving_memory: u64,
     /// Most jobs that may wait: no more are accepted then.
     pub max_queued: usize,
     /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
@@ -55,8 +60,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the memory.
+    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the
+    /// memory to training and an eighth to serving.
     pub fn new(data_dir: PathBuf) -> Self {
+        let memory = total_memory().unwrap_or(4 << 30);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir,
@@ -65,7 +72,8 @@ impl Config {
             fetch: true,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             slots: 1,
-            memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
+            memory_budget: memory / 4 * 3,
+            serving_memory: (memory / 8).max(SERVING_MIN),
             max_queued: 1000,
             keep_checkpoints: true,
             webhooks: None,
@@ -154,7 +162,14 @@ impl App {
             fashion_mnist_dir: config.fashion_mnist_dir.clone(),
             network: if config.fetch { Network::Allowed } else { Network::Forbidden },
         }));
-        let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
+        let shares = MemoryShares { training: config.memory_budget, serving: config.serving_memory };
+        let memory = MemoryAccount::new(shares, config.limits.memory_wait);
+        let options = ServingOptions {
+            threads: config.threads,
+            memory: memory.clone(),
+            meters: prometheus.record(serving::Meters::default),
+        };
+        let models = Models::new(store.clone(), library.clone(), options)?;
         let capacity = Capacity {
             threads: config.threads,
             slots: config.slots,
@@ -164,12 +179,13 @@ impl App {
             keep_checkpoints: config.keep_checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
-        let instruments = Instruments { wall: config.wall, meters: prometheus.record(Meters::default) };
+        let meters = prometheus.record(Meters::default);
+        let instruments = Instruments { wall: config.wall, meters, memory: memory.clone() };
         let scheduler = Scheduler::new(store, library, capacity, instruments);
         let listen = |error| AppError::Listen { addr: config.listen, error };
         let server = Server::bind(config.listen, config.limits).await.map_err(listen)?;
         let addr = server.addr().map_err(listen)?;
-        let options = ApiOptions { threads: config.threads, hosts: config.hosts, prometheus };
+        let options = ApiOptions { threads: config.threads, hosts: config.hosts, memory, prometheus };
         let api = Api::new(scheduler, models, options);
         Ok(Self { server, addr, api, courier })
     }

@@ -11,6 +11,7 @@
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
+//! | 2½ | [`memory`] | the one account of the memory that requests and jobs take |
 //! | 3 | [`store`] | SQLite; the only place with sqlx |
 //! | 3½ | [`interop`] | weights as safetensors |
 //! | 4 | [`scheduler`] | the queue, the workers, a job's run, events persisted and then passed on |
@@ -40,6 +41,7 @@ pub mod data;
 pub mod http;
 pub mod interop;
 pub mod job;
+pub mod memory;
 pub mod scheduler;
 pub mod serving;
 pub mod store;

@@ -73,6 +73,10 @@ pub(crate) struct PowerArgs {
     /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's]
     #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
     memory_budget: Option<u64>,
+    /// Memory that models and requests may take besides, in bytes or with a unit; what does not fit waits or is refused
+    /// [default: ⅛ of the machine's, at least 64MiB]
+    #[arg(long, env = "DOJANG_SERVING_MEMORY", value_name = "SIZE", value_parser = parse_serving_memory, help_heading = "Resources")]
+    serving_memory: Option<u64>,
     /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
     #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", help_heading = "Resources")]
     max_queued: Option<NonZeroUsize>,
@@ -109,10 +113,18 @@ impl PowerArgs {
         config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
+        config.serving_memory = self.serving_memory.unwrap_or(config.serving_memory);
         config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
         config.keep_checkpoints = self.keep_checkpoints == Kept::Ended;
         config
     }
+}
+
+/// Reads a size in which some requests fit.
+fn parse_serving_memory(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 20;
+    let bytes = parse_bytes(text)?;
+    if bytes < LEAST { Err("at least 16MiB are needed".into()) } else { Ok(bytes) }
 }
 
 /// Reads `ADDR:PORT`; a name is looked up.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
 use super::gradient_check;
 use super::host::AllowedHosts;
 use super::meters::Meters;
 use super::prometheus::Prometheus;
+use crate::memory::MemoryAccount;
 use crate::scheduler::Scheduler;
 use crate::serving::Models;
 
@@ -20,11 +22,20 @@ pub struct Api {
     pub models: Arc<Models>,
     /// Training threads, for `/version`.
     pub threads: usize,
+    /// Room for predictions that take much memory, and so much time.
+    pub(super) large_predictions: Arc<Semaphore>,
     /// Room for gradient checks.
     pub(super) gradient_checks: Arc<Semaphore>,
     pub(super) hosts: AllowedHosts,
+    pub(super) memory: MemoryAccount,
     pub(super) prometheus: Prometheus,
     pub(super) meters: Meters,
+}
+
+impl FromRef<Api> for MemoryAccount {
+    fn from_ref(api: &Api) -> Self {
+        api.memory.clone()
+    }
 }
 
 /// What a server's HTTP side is set up with.
@@ -34,6 +45,8 @@ pub struct ApiOptions {
     pub threads: usize,
     /// The names that the server answers to.
     pub hosts: AllowedHosts,
+    /// Where the memory of requests is reserved.
+    pub memory: MemoryAccount,
     /// The recorder of its metrics.
     pub prometheus: Prometheus,
 }
@@ -41,9 +54,11 @@ pub struct ApiOptions {
 impl Api {
     /// The handlers' world.
     pub fn new(scheduler: Scheduler, models: Arc<Models>, options: ApiOptions) -> Self {
-        let ApiOptions { threads, hosts, prometheus } = options;
+        let ApiOptions { threads, hosts, memory, prometheus } = options;
         let meters = prometheus.record(Meters::new);
-        Self { scheduler, models, threads, gradient_checks: gradient_check::room(), hosts, prometheus, meters }
+        let gradient_checks = gradient_check::room();
+        let large_predictions = Arc::new(Semaphore::new(threads.max(1)));
+        Self { scheduler, models, threads, large_predictions, gradient_checks, hosts, memory, prometheus, meters }
     }
 
     /// Does what its figures need from time to time, until the server shuts down.

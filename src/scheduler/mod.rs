@@ -7,8 +7,9 @@
 //! - [`worker`]: the loops that claim jobs, one a slot
 //! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
 //! - `meters`: what the runs have done, for `/metrics`
-//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
+//! - `admission`: the memory of runs; `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
+mod admission;
 mod control;
 mod cores;
 mod datasets;

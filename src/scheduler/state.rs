@@ -21,6 +21,7 @@ use crate::job::fault::{Fault, Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
+use crate::memory::MemoryAccount;
 use crate::store::{Store, StoreError};
 
 /// The life of all jobs of this server.
@@ -43,6 +44,8 @@ struct Inner {
     /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
     /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
+    /// Cloned by each run that waits for more memory than a slot has.
+    large_runs_waiting: Arc<()>,
     shutdown: CancellationToken,
     workers: TaskTracker,
 }
@@ -64,13 +67,15 @@ pub struct Capacity {
     pub webhooks: Option<Reach>,
 }
 
-/// What tells the time, and what counts.
-#[derive(Debug, Clone, Default)]
+/// What tells the time, what counts, and where memory is reserved.
+#[derive(Debug, Clone)]
 pub struct Instruments {
     /// The clock on the wall.
     pub wall: Wall,
     /// What the runs have done.
     pub meters: Meters,
+    /// Where the memory of runs is reserved.
+    pub memory: MemoryAccount,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -105,6 +110,7 @@ impl Scheduler {
             awake: Awake::start(),
             instruments,
             intake: RwLock::default(),
+            large_runs_waiting: Arc::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
         }))
@@ -218,6 +224,10 @@ impl Scheduler {
 
     pub(super) fn instruments(&self) -> &Instruments {
         &self.0.instruments
+    }
+
+    pub(super) fn large_runs_waiting(&self) -> &Arc<()> {
+        &self.0.large_runs_waiting
     }
 
     /// While this is held, no dataset and no job is removed.

@@ -59,12 +59,16 @@ impl Scheduler {
     /// # Errors
     /// If no job can be claimed; a run that fails is not an error of this.
     pub async fn run_next(&self) -> Result<Turn, StoreError> {
+        let Some(memory) = self.slot_memory() else { return Ok(Turn::Empty) };
         let Some(mut claim) = self.store().claim(self.now(), self.up()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
         let control = self.enter(job);
-        self.see_through(claim, control).await;
+        match self.run_memory(memory, &claim.job, &control).await {
+            Some(_memory) => self.see_through(claim, control).await,
+            None => self.give_up(claim.run, Lost::Abandoned).await,
+        }
         self.leave(job);
         Ok(Turn::Ran(job))
     }
