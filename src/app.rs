@@ -15,9 +15,10 @@ use resources::Resources;
 use crate::clock::Wall;
 use crate::data::fetch::Network;
 use crate::data::library::{GivenFolderError, Library, Options};
-use crate::http::{Api, Limits, Process, Prometheus, Server};
+use crate::http::{AllowedHosts, Api, ApiOptions, Limits, Process, Prometheus, Server};
+use crate::memory::{MemoryAccount, MemoryShares};
 use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
-use crate::serving::Models;
+use crate::serving::{self, Models, ServingOptions};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{self, DeadTask, Failpoints, Supervisor};
 use crate::webhooks::{self, Courier, PostError};
@@ -25,6 +26,8 @@ use crate::webhooks::{self, Courier, PostError};
 /// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`]),
 /// and the store, it is less than the ten seconds that `docker stop` waits.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Least memory for serving where nothing else is said: a picture of some megapixels, or a model of some million weights.
+const SERVING_MIN: u64 = 64 << 20;
 /// Longest wait for the store to close: nothing is lost without.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -47,12 +50,16 @@ pub struct Config {
     pub slots: usize,
     /// Bytes that training may take at its peak, of all slots together.
     pub memory_budget: u64,
+    /// Bytes that models in memory and requests may take, besides training.
+    pub serving_memory: u64,
     /// Most jobs that may wait: no more are accepted then.
     pub max_queued: usize,
     /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
     pub keep_checkpoints: bool,
     /// How news of jobs is sent, if it is.
     pub webhooks: Option<webhooks::Settings>,
+    /// The names that it answers to.
+    pub hosts: AllowedHosts,
     /// How patient it is with clients.
     pub limits: Limits,
     /// The clock on the wall.
@@ -64,10 +71,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the memory. Cores and
-    /// memory are those of the container, where there is one, and else of the machine.
+    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the memory to training
+    /// and an eighth to serving. Cores and memory are those of the container, where there is one, and else of the machine.
     pub fn new(data_dir: PathBuf) -> Self {
         let resources = Resources::of_this_process();
+        let memory = resources.memory.unwrap_or(4 << 30);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir,
@@ -76,10 +84,12 @@ impl Config {
             fetch: true,
             threads: resources.threads,
             slots: 1,
-            memory_budget: resources.memory.unwrap_or(4 << 30) / 4 * 3,
+            memory_budget: memory / 4 * 3,
+            serving_memory: (memory / 8).max(SERVING_MIN),
             max_queued: 1000,
             keep_checkpoints: true,
             webhooks: None,
+            hosts: AllowedHosts::default(),
             limits: Limits::default(),
             wall: Wall::default(),
             dropped_log_lines: Arc::default(),
@@ -230,7 +240,14 @@ impl Bound {
         let courier = config.webhooks.as_ref().map(|settings| Courier::new(store.clone(), settings, instruments));
         let courier = courier.transpose()?;
         let library = Arc::new(Library::with_options(&config.datasets()));
-        let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
+        let shares = MemoryShares { training: config.memory_budget, serving: config.serving_memory };
+        let memory = MemoryAccount::new(shares, config.limits.memory_wait);
+        let options = ServingOptions {
+            threads: config.threads,
+            memory: memory.clone(),
+            meters: prometheus.record(serving::Meters::default),
+        };
+        let models = Models::new(store.clone(), library.clone(), options)?;
         let capacity = Capacity {
             threads: config.threads,
             slots: config.slots,
@@ -241,10 +258,11 @@ impl Bound {
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
         let meters = prometheus.record(Meters::default);
-        let instruments = Instruments { wall: config.wall, meters, supervisor: supervisor.clone() };
+        let instruments =
+            Instruments { wall: config.wall, meters, supervisor: supervisor.clone(), memory: memory.clone() };
         let scheduler = Scheduler::new(store, library, capacity, instruments);
         let process = Process { threads: config.threads, dropped_log_lines: config.dropped_log_lines, supervisor };
-        let api = Api::new(scheduler, models, process, prometheus);
+        let api = Api::new(scheduler, models, ApiOptions { process, hosts: config.hosts, memory, prometheus });
         Ok(App { server, addr, api, courier })
     }
 }

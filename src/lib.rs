@@ -12,6 +12,7 @@
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
 //! | 2½ | [`supervisor`] | the server's own tasks: restarted when they die, and noticed when they cannot be |
+//! | 2½ | [`memory`] | the one account of the memory that requests and jobs take |
 //! | 3 | [`store`] | SQLite; the only place with sqlx |
 //! | 3½ | [`interop`] | weights as safetensors |
 //! | 4 | [`scheduler`] | the queue, the workers, a job's run, events persisted and then passed on |
@@ -41,6 +42,7 @@ pub mod data;
 pub mod http;
 pub mod interop;
 pub mod job;
+pub mod memory;
 pub mod scheduler;
 pub mod serving;
 pub mod store;

@@ -10,6 +10,7 @@ use super::display::{Display, summary};
 use super::embed::Embedded;
 use super::error::{CliError, Ended};
 use super::format::percent;
+use super::host_args::HostArgs;
 use super::logging;
 use super::out::{self, Paint, say, tame};
 use super::picture::{Mood, Picture, columns, draw};
@@ -49,6 +50,8 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     until_done: bool,
     #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
     power: PowerArgs,
 }
 
@@ -57,6 +60,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Ended, CliError> {
     logging::start(None, "warn")?;
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
     let mut config = args.power.config(args.listen, args.data_dir.clone().unwrap_or_default());
+    config.hosts = args.hosts.allowed();
     // Before anything is made, the folder not least.
     let bound = match Bound::new(config.clone()).await {
         Err(error) if error.is_taken_port() => {

@@ -4,7 +4,8 @@
 //!   [`backup`] and [`doctor`] care for the data
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
 //! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`stderr`], [`logging`], [`stop`]
-//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; news of jobs: [`webhook_args`]
+//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; names of a server: [`host_args`]; news of jobs:
+//!   [`webhook_args`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
@@ -20,6 +21,7 @@ mod error;
 mod follow;
 mod format;
 mod given;
+mod host_args;
 mod locate;
 mod lock;
 mod logging;
@@ -153,9 +155,12 @@ mod tests {
             "DOJANG_LISTEN",
             "127.0.0.1:8080",
             "DOJANG_MEMORY_BUDGET",
+            "DOJANG_SERVING_MEMORY",
             "DOJANG_MAX_QUEUED",
             "DOJANG_KEEP_CHECKPOINTS",
             "DOJANG_WEBHOOK_SECRET",
+            "DOJANG_ALLOWED_HOST",
+            "DOJANG_PUBLIC_URL",
             "4GiB",
             "Resources:",
             "Examples:",
@@ -177,6 +182,9 @@ mod tests {
             &["serve", "--keep-checkpoints", "some"],
             &["backup"],
             &["serve", "--memory-budget", "much"],
+            &["serve", "--serving-memory", "15MiB"],
+            &["serve", "--allowed-host", "http://dojang.example"],
+            &["serve", "--public-url", "dojang.example"],
             &["predict"],
             &["predict", "a", "--server", "ftp://x"],
         ] {

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::error::{CliError, Ended};
 use super::format::parse_bytes;
 use super::given::GivenArgs;
+use super::host_args::HostArgs;
 use super::lock::DataLock;
 use super::logging::{self, LogFormat};
 use super::out::say;
@@ -38,6 +39,8 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "DOJANG_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     listen: SocketAddr,
+    #[command(flatten)]
+    hosts: HostArgs,
     #[command(flatten)]
     process: ProcessArgs,
     #[command(flatten)]
@@ -74,6 +77,10 @@ pub(crate) struct PowerArgs {
     /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's, or of the container's limit]
     #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
     memory_budget: Option<u64>,
+    /// Memory that models and requests may take besides, in bytes or with a unit; what does not fit waits or is refused
+    /// [default: ⅛ of the machine's, at least 64MiB]
+    #[arg(long, env = "DOJANG_SERVING_MEMORY", value_name = "SIZE", value_parser = parse_serving_memory, help_heading = "Resources")]
+    serving_memory: Option<u64>,
     /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
     #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", help_heading = "Resources")]
     max_queued: Option<NonZeroUsize>,
@@ -111,10 +118,18 @@ impl PowerArgs {
         config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
         config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
+        config.serving_memory = self.serving_memory.unwrap_or(config.serving_memory);
         config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
         config.keep_checkpoints = self.keep_checkpoints == Kept::Ended;
         config
     }
+}
+
+/// Reads a size in which some requests fit.
+fn parse_serving_memory(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 20;
+    let bytes = parse_bytes(text)?;
+    if bytes < LEAST { Err("at least 16MiB are needed".into()) } else { Ok(bytes) }
 }
 
 /// Reads `ADDR:PORT`; a name is looked up.
@@ -131,6 +146,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
     logging::start(args.log_format, "info")?;
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
     let mut config = args.process.config(args.listen);
+    config.hosts = args.hosts.allowed();
     config.webhooks = args.webhooks.settings()?;
     let (threads, memory_budget) = (config.threads, config.memory_budget);
     let bound = Bound::new(config).await?;

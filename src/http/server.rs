@@ -28,6 +28,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Longest time that a reader may take nothing.
     pub write_stall: Duration,
+    /// Longest wait of a request for memory that others hold.
+    pub memory_wait: Duration,
     /// Longest wait for connections to end at shutdown.
     pub drain: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             // With what its buffers hold before it shows, a reader that stalls is gone after half a minute.
             write_stall: Duration::from_secs(20),
+            memory_wait: Duration::from_secs(10),
             drain: Duration::from_secs(3),
         }
     }

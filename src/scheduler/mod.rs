@@ -10,8 +10,9 @@
 //! - `storage`: whether the store can be written, and who waits for that
 //! - `recovery`: runs whose worker panicked
 //! - `meters`: what the runs have done, for `/metrics`
-//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
+//! - `admission`: the memory of runs; `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
+mod admission;
 mod byte_budget;
 mod checkpointing;
 mod control;

@@ -23,6 +23,7 @@ use crate::job::fault::{Fault, Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
+use crate::memory::MemoryAccount;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Supervisor, Task};
 
@@ -49,6 +50,8 @@ struct Inner {
     /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
     /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
+    /// Cloned by each run that waits for more memory than a slot has.
+    large_runs_waiting: Arc<()>,
     shutdown: CancellationToken,
     workers: TaskTracker,
 }
@@ -70,8 +73,8 @@ pub struct Capacity {
     pub webhooks: Option<Reach>,
 }
 
-/// What tells the time, what counts, and what keeps the tasks alive.
-#[derive(Debug, Clone, Default)]
+/// What tells the time, what counts, what keeps the tasks alive, and where memory is reserved.
+#[derive(Debug, Clone)]
 pub struct Instruments {
     /// The clock on the wall.
     pub wall: Wall,
@@ -79,6 +82,8 @@ pub struct Instruments {
     pub meters: Meters,
     /// What restarts tasks that die.
     pub supervisor: Supervisor,
+    /// Where the memory of runs is reserved.
+    pub memory: MemoryAccount,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -115,6 +120,7 @@ impl Scheduler {
             storage: StorageHealth::new(instruments.meters.clone()),
             instruments,
             intake: RwLock::default(),
+            large_runs_waiting: Arc::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
         }))
@@ -250,6 +256,10 @@ impl Scheduler {
     /// Whether the store can be written.
     pub(super) fn storage(&self) -> &StorageHealth {
         &self.0.storage
+    }
+
+    pub(super) fn large_runs_waiting(&self) -> &Arc<()> {
+        &self.0.large_runs_waiting
     }
 
     /// While this is held, no dataset and no job is removed.

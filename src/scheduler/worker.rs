@@ -60,12 +60,19 @@ impl Scheduler {
     /// Claims the next job, if there is one, and sees its run through: one turn of a worker.
     async fn run_next(&self, slot: &WorkerSlot) -> Result<Turn, StoreError> {
         self.supervisor().failpoint(Failpoint::Claim);
+        let Some(memory) = self.slot_memory() else { return Ok(Turn::Empty) };
         let Some(mut claim) = self.store().claim(self.now(), self.up()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
         let active = slot.begin(self, claim.run);
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
-        self.see_through(claim, active).await;
+        match self.run_memory(memory, &claim.job, &active.control).await {
+            Some(_memory) => self.see_through(claim, active).await,
+            None => {
+                self.give_up(claim.run, Lost::Abandoned).await;
+                drop(active);
+            }
+        }
         self.forget_panics(job);
         slot.end();
         Ok(Turn::Ran(job))

@@ -47,7 +47,7 @@ mod space;
 mod weights;
 mod wishes;
 
-pub use checkpoints::{NewCheckpoint, StoredCheckpoint};
+pub use checkpoints::{CheckpointSize, NewCheckpoint, StoredCheckpoint};
 pub use counts::Counts;
 pub use datasets::DatasetUse;
 pub use diagnostics::Looks;

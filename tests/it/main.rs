@@ -6,6 +6,7 @@
 //! - `layering`: the floors of the house
 //! - `main_job`: POST a job, watch it learn, predict
 //! - `faults`: bad input gets a clear error and loses nothing
+//! - `hosts`: requests for other names than the server's own
 //! - `stream`: the log by SSE, without gap or duplicate
 //! - `toys`: what the toy datasets show
 //! - `uploads`: datasets that clients send and remove
@@ -45,6 +46,7 @@ mod failing;
 mod faults;
 mod gradient_check;
 mod harness;
+mod hosts;
 mod imports;
 mod layering;
 #[cfg(unix)]
