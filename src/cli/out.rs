@@ -79,6 +79,14 @@ pub(crate) fn result(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// As [`result`], on a thread that may wait: whoever reads slowly, or not at all, does not keep this task from a signal.
+///
+/// # Errors
+/// As of [`result`].
+pub(crate) async fn result_in_background(line: String) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || result(&line)).await.map_err(io::Error::other)?
+}
+
 /// Writes a line for whoever watches. If nobody takes it soon, it is left to be written later or dropped: a server in this
 /// process must not stand still, and not miss a signal, as nobody reads what it says.
 pub(crate) fn say(line: &str) {

@@ -230,7 +230,7 @@ mod tests {
     /// Takes a write only once it is allowed to, and fails where it is told to.
     struct Gate {
         answers: mpsc::Receiver<io::Result<usize>>,
-        written: Arc<Mutex<Vec<u8>>>,
+        written: Written,
     }
 
     impl Write for Gate {
@@ -246,10 +246,12 @@ mod tests {
         }
     }
 
+    type Written = Arc<Mutex<Vec<u8>>>;
+
     /// A queue, what it has written, and what lets it write.
-    fn gated() -> (Arc<Queue>, Arc<Mutex<Vec<u8>>>, mpsc::Sender<io::Result<usize>>) {
+    fn gated() -> (Arc<Queue>, Written, mpsc::Sender<io::Result<usize>>) {
         let (allow, answers) = mpsc::channel();
-        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let written = Written::default();
         let queue = Queue::start(Box::new(Gate { answers, written: written.clone() }));
         (queue, written, allow)
     }
