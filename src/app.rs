@@ -12,7 +12,7 @@ use crate::data::library::{Library, Options};
 use crate::http::{Api, Limits, Prometheus, Server};
 use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
 use crate::serving::Models;
-use crate::store::{Store, StoreError};
+use crate::store::{CheckpointRetention, Store, StoreError};
 use crate::webhooks::{self, Courier, PostError};
 
 /// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`]),
@@ -44,6 +44,8 @@ pub struct Config {
     pub max_queued: usize,
     /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
     pub keep_checkpoints: bool,
+    /// Which checkpoints of ended jobs are kept.
+    pub checkpoints: CheckpointRetention,
     /// How news of jobs is sent, if it is.
     pub webhooks: Option<webhooks::Settings>,
     /// How patient it is with clients.
@@ -66,6 +68,7 @@ impl Config {
             memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
             max_queued: 1000,
             keep_checkpoints: true,
+            checkpoints: CheckpointRetention::default(),
             webhooks: None,
             limits: Limits::default(),
             wall: Wall::default(),
@@ -159,6 +162,7 @@ impl App {
             job_memory: config.memory_budget / config.slots.max(1) as u64,
             max_queued: config.max_queued as u64,
             keep_checkpoints: config.keep_checkpoints,
+            checkpoints: config.checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
         let instruments = Instruments { wall: config.wall, meters: prometheus.record(Meters::default) };

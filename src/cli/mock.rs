@@ -89,6 +89,7 @@ pub(crate) fn job() -> Job {
         error: None,
         created_at: Timestamp::UNIX_EPOCH,
         started_at: None,
+        checkpoint_removed_at: None,
         finished_at: None,
         attempt: 0,
         spec,
@@ -127,7 +128,6 @@ pub(crate) fn lines(status: &str) -> String {
         samples_per_second: None,
         fraction: 0.5,
         eta_seconds: None,
-        checkpoint_interval_seconds: None,
     };
     let epoch = Epoch {
         epoch: 1,

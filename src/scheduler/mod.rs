@@ -9,7 +9,8 @@
 //! - `checkpointing`, `byte_budget`: bounds on what is between the two: one checkpoint, and so many bytes
 //! - `storage`: whether the store can be written, and who waits for that
 //! - `meters`: what the runs have done, for `/metrics`
-//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
+//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed; `retention`: old
+//!   checkpoints
 
 mod byte_budget;
 mod checkpointing;
@@ -23,6 +24,7 @@ mod intake;
 mod meters;
 mod record;
 mod removal;
+mod retention;
 mod run;
 mod state;
 mod storage;

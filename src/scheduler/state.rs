@@ -22,7 +22,7 @@ use crate::job::fault::{Fault, Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
-use crate::store::{Store, StoreError};
+use crate::store::{CheckpointRetention, Store, StoreError};
 
 /// The life of all jobs of this server.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ struct Inner {
     library: Arc<Library>,
     hub: Hub,
     wake: Notify,
+    /// Told when a job has ended.
+    job_ended: Notify,
     /// The runs of this process; what the store says is what counts.
     running: Mutex<HashMap<Uuid, Control>>,
     cores: Cores,
@@ -62,6 +64,8 @@ pub struct Capacity {
     pub max_queued: u64,
     /// Whether jobs that have succeeded or failed keep their last checkpoint.
     pub keep_checkpoints: bool,
+    /// Which checkpoints of ended jobs are kept.
+    pub checkpoints: CheckpointRetention,
     /// Where jobs may have news of them sent; nowhere, if the server sends none.
     pub webhooks: Option<Reach>,
 }
@@ -101,6 +105,7 @@ impl Scheduler {
             library,
             hub: Hub::default(),
             wake: Notify::new(),
+            job_ended: Notify::new(),
             running: Mutex::default(),
             cores: Cores::new(capacity.threads),
             capacity,
@@ -113,8 +118,8 @@ impl Scheduler {
         }))
     }
 
-    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what gives
-    /// freed disk space back.
+    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what
+    /// removes old checkpoints and gives freed disk space back.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -126,6 +131,7 @@ impl Scheduler {
             self.0.workers.spawn(self.clone().work());
         }
         self.0.workers.spawn(self.clone().give_back_space());
+        self.0.workers.spawn(self.clone().bound_checkpoints());
         self.0.workers.close();
         Ok(())
     }
@@ -240,6 +246,10 @@ impl Scheduler {
 
     pub(super) fn wake(&self) -> &Notify {
         &self.0.wake
+    }
+
+    pub(super) fn job_ended(&self) -> &Notify {
+        &self.0.job_ended
     }
 
     pub(super) fn cores(&self) -> &Cores {

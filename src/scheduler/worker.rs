@@ -189,6 +189,7 @@ impl Scheduler {
         let events = recorder.insist(|| self.store().finish(recorder.run, &finish, self.now())).await?;
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
         self.hub().publish(events);
+        self.job_ended().notify_one();
         Ok(())
     }
 
@@ -213,6 +214,8 @@ impl Scheduler {
         });
         tracing::info!(job = %job.id, status, "stopped");
         self.hub().publish(events);
+        // It may have been cancelled.
+        self.job_ended().notify_one();
         Ok(())
     }
 

@@ -279,7 +279,11 @@ impl Models {
             Some(sha256) => Weights::Final { sha256 },
             None => {
                 let checkpoint = self.store.checkpoint(id).await?.ok_or_else(|| {
-                    ServeError::NotFound(format!("the job {id} is {} and has no checkpoint yet", job.status))
+                    let why = match job.checkpoint_removed_at {
+                        Some(at) => format!("its checkpoint was removed at {at}"),
+                        None => "has no checkpoint yet".into(),
+                    };
+                    ServeError::NotFound(format!("the job {id} is {} and {why}", job.status))
                 })?;
                 Weights::Checkpoint { sha256: checkpoint.sha256, bytes: checkpoint.bytes }
             }

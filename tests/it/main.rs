@@ -17,6 +17,7 @@
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
+//! - `checkpoints`: how often a state is saved, and what that takes
 //! - `disk_full`: a disk without room; `storage`: how a store that cannot be written shows, and a folder that is removed
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
@@ -30,6 +31,7 @@
 mod allocation;
 mod browser;
 mod care;
+mod checkpoints;
 #[cfg(unix)]
 mod clock;
 mod command_line;
