@@ -174,6 +174,7 @@ impl Bound {
             job_memory: config.memory_budget / config.slots.max(1) as u64,
             max_queued: config.max_queued as u64,
             keep_checkpoints: config.keep_checkpoints,
+            checkpoints: config.checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
         let meters = prometheus.record(Meters::default);

@@ -216,7 +216,7 @@ function paceOf(job) {
   if (job.status === 'queued') {
     const place = job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
     const turn = job.queue_eta_seconds > 0 && `its turn in ${format.timeLeft(job.queue_eta_seconds)}`;
-    return [place, turn].filter(Boolean).join(' · ');
+    return [place, turn, waiting(job)].filter(Boolean).join(' · ');
   }
   if (job.status === 'paused') return [format.progressPercent(progress.fraction), where].join(' · ');
   if (job.status === 'running') {
@@ -227,6 +227,11 @@ function paceOf(job) {
   }
   const took = format.elapsed(job);
   return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');
+}
+
+/** What the job cannot go on without. */
+function waiting(job) {
+  return job.waiting_for === 'storage' && 'waits: the server’s storage cannot be written';
 }
 
 function titleOf(job) {

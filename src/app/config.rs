@@ -10,6 +10,7 @@ use crate::clock::Wall;
 use crate::data::fetch::Network;
 use crate::data::library::Options;
 use crate::http::{AllowedHosts, Limits};
+use crate::store::CheckpointRetention;
 use crate::supervisor::Failpoints;
 use crate::webhooks;
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub max_queued: usize,
     /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
     pub keep_checkpoints: bool,
+    /// Which checkpoints of ended jobs are kept.
+    pub checkpoints: CheckpointRetention,
     /// How news of jobs is sent, if it is.
     pub webhooks: Option<webhooks::Settings>,
     /// The names that it answers to.
@@ -73,6 +76,7 @@ impl Config {
             serving_memory: (memory / 8).max(SERVING_MIN),
             max_queued: 1000,
             keep_checkpoints: true,
+            checkpoints: CheckpointRetention::default(),
             webhooks: None,
             hosts: AllowedHosts::default(),
             limits: Limits::default(),

@@ -89,6 +89,7 @@ pub(crate) fn job() -> Job {
         error: None,
         created_at: Timestamp::UNIX_EPOCH,
         started_at: None,
+        checkpoint_removed_at: None,
         finished_at: None,
         attempt: 0,
         spec,

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
@@ -18,6 +19,7 @@ use super::stderr;
 use super::stop::Stop;
 use super::webhook_args::WebhookArgs;
 use crate::app::{Bound, Config, make_data_dir};
+use crate::store::CheckpointRetention;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,6 +89,15 @@ pub(crate) struct PowerArgs {
     /// Whose last checkpoint is kept
     #[arg(long, env = "DOJANG_KEEP_CHECKPOINTS", value_name = "WHOSE", value_enum, default_value_t = Kept::Ended, help_heading = "Data")]
     keep_checkpoints: Kept,
+    /// Checkpoints of ended jobs that are kept, at most: those of the jobs that ended last [default: 100]
+    #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_COUNT", value_name = "N", help_heading = "Data")]
+    checkpoints_max_count: Option<u64>,
+    /// Bytes of the checkpoints of ended jobs that are kept, at most, or with a unit (4GiB) [default: 1GiB]
+    #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_BYTES", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Data")]
+    checkpoints_max_bytes: Option<u64>,
+    /// Days after the end of a job that its checkpoint is kept, at most [default: no bound]
+    #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_AGE", value_name = "DAYS", value_parser = parse_days, help_heading = "Data")]
+    checkpoints_max_age: Option<Duration>,
 }
 
 /// Whose last checkpoint is kept.
@@ -121,6 +132,12 @@ impl PowerArgs {
         config.serving_memory = self.serving_memory.unwrap_or(config.serving_memory);
         config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
         config.keep_checkpoints = self.keep_checkpoints == Kept::Ended;
+        let CheckpointRetention { max_count, max_bytes, max_age } = config.checkpoints;
+        config.checkpoints = CheckpointRetention {
+            max_count: self.checkpoints_max_count.unwrap_or(max_count),
+            max_bytes: self.checkpoints_max_bytes.unwrap_or(max_bytes),
+            max_age: self.checkpoints_max_age.or(max_age),
+        };
         config
     }
 }
@@ -139,6 +156,14 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let mut all: Vec<_> = found.collect();
     all.sort_by_key(SocketAddr::is_ipv6);
     all.first().copied().ok_or_else(|| format!("`{text}` names no address"))
+}
+
+/// Reads a number of days, whole or not.
+fn parse_days(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a number of days; write it like 30 or 0.5");
+    let days: f64 = text.trim().parse().map_err(|_| wrong())?;
+    let seconds = days * 24.0 * 3600.0;
+    if seconds > 0.0 { Duration::try_from_secs_f64(seconds).map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 /// Serves until a signal.

@@ -30,6 +30,9 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When the server has removed its checkpoint: since then it can neither be forked nor resumed.
+    #[serde(default)]
+    pub checkpoint_removed_at: Option<Timestamp>,
     /// How often a worker has claimed it.
     pub attempt: u32,
     /// What was asked for, with every default filled in.

@@ -15,6 +15,8 @@ pub struct Meters {
     pub(super) samples: Counter,
     /// Times that checkpoints took, from encoding to commit.
     pub(super) checkpoints: Histogram,
+    /// Checkpoints of ended jobs that were removed, as the server keeps only so many.
+    pub(super) checkpoints_removed: Counter,
     /// Writes that have failed, by why.
     write_failures: Arc<[(WriteFailure, Counter)]>,
 }
@@ -34,6 +36,8 @@ impl Default for Meters {
         let checkpoints = "dojang_checkpoint_write_duration_seconds";
         describe_counter!(steps, "Mini-batches trained since the server started.");
         describe_counter!(samples, "Samples trained since the server started.");
+        let removed = "dojang_checkpoints_removed_total";
+        describe_counter!(removed, "Checkpoints of ended jobs removed, as the server keeps only so many.");
         let failures = "dojang_store_write_failures_total";
         describe_counter!(failures, "Writes of jobs, claims and requests that the store has failed, by why.");
         let failure = |kind: WriteFailure| (kind, counter!(failures, "kind" => kind.as_str()));
@@ -42,6 +46,7 @@ impl Default for Meters {
             steps: counter!(steps),
             samples: counter!(samples),
             checkpoints: histogram!(checkpoints),
+            checkpoints_removed: counter!(removed),
             write_failures: WriteFailure::ALL.map(failure).into(),
         }
     }

@@ -10,7 +10,8 @@
 //! - `storage`: whether the store can be written, and who waits for that
 //! - `recovery`: runs whose worker panicked
 //! - `meters`: what the runs have done, for `/metrics`
-//! - `admission`: the memory of runs; `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
+//! - `admission`: the memory of runs; `cores`: how the training cores are shared
+//! - `datasets`, `removal`: datasets and jobs that are removed; `retention`: old checkpoints
 
 mod admission;
 mod byte_budget;
@@ -26,6 +27,7 @@ mod meters;
 mod record;
 mod recovery;
 mod removal;
+mod retention;
 mod run;
 mod state;
 mod storage;

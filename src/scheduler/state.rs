@@ -24,7 +24,7 @@ use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
 use crate::memory::MemoryAccount;
-use crate::store::{Store, StoreError};
+use crate::store::{CheckpointRetention, Store, StoreError};
 use crate::supervisor::{Supervisor, Task};
 
 /// The life of all jobs of this server.
@@ -37,6 +37,8 @@ struct Inner {
     library: Arc<Library>,
     hub: Hub,
     wake: Notify,
+    /// Told when a job has ended.
+    job_ended: Notify,
     /// The runs of this process; what the store says is what counts.
     running: Mutex<HashMap<Uuid, Control>>,
     /// How often in a row the worker of a job has panicked.
@@ -69,6 +71,8 @@ pub struct Capacity {
     pub max_queued: u64,
     /// Whether jobs that have succeeded or failed keep their last checkpoint.
     pub keep_checkpoints: bool,
+    /// Which checkpoints of ended jobs are kept.
+    pub checkpoints: CheckpointRetention,
     /// Where jobs may have news of them sent; nowhere, if the server sends none.
     pub webhooks: Option<Reach>,
 }
@@ -112,6 +116,7 @@ impl Scheduler {
             library,
             hub: Hub::default(),
             wake: Notify::new(),
+            job_ended: Notify::new(),
             running: Mutex::default(),
             panics: Mutex::default(),
             cores: Cores::new(capacity.threads),
@@ -126,8 +131,8 @@ impl Scheduler {
         }))
     }
 
-    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what gives
-    /// freed disk space back.
+    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what
+    /// removes old checkpoints and gives freed disk space back.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -140,6 +145,7 @@ impl Scheduler {
             self.keep(Task::Worker, move |scheduler| scheduler.work(slot.clone()));
         }
         self.keep(Task::SpaceReclaimer, Self::give_back_space);
+        self.keep(Task::CheckpointRetention, Self::bound_checkpoints);
         self.0.workers.close();
         Ok(())
     }
@@ -274,6 +280,10 @@ impl Scheduler {
 
     pub(super) fn wake(&self) -> &Notify {
         &self.0.wake
+    }
+
+    pub(super) fn job_ended(&self) -> &Notify {
+        &self.0.job_ended
     }
 
     pub(super) fn cores(&self) -> &Cores {

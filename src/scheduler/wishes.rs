@@ -69,6 +69,9 @@ impl Scheduler {
         if job.status == Status::Running && (job.cancel_requested || job.pause_requested) {
             self.stop_run(job.id, Stop::GiveBack);
         }
+        if job.status.is_final() {
+            self.job_ended().notify_one();
+        }
         // The wish is granted, whether or not the job's turn can be estimated.
         self.estimated(job.clone()).await.unwrap_or(job)
     }

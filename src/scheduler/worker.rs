@@ -191,6 +191,7 @@ impl Scheduler {
         self.supervisor().failpoint(Failpoint::AfterFinish);
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
         self.hub().publish(events);
+        self.job_ended().notify_one();
         Ok(())
     }
 
@@ -215,6 +216,8 @@ impl Scheduler {
         });
         tracing::info!(job = %job.id, status, "stopped");
         self.hub().publish(events);
+        // It may have been cancelled.
+        self.job_ended().notify_one();
         Ok(())
     }
 

@@ -131,7 +131,11 @@ impl Models {
             Some(sha256) => (sha256, Weights::Final),
             None => {
                 let checkpoint = self.store().checkpoint_size(id).await?.ok_or_else(|| {
-                    ServeError::NotFound(format!("the job {id} is {} and has no checkpoint yet", job.status))
+                    let why = match job.checkpoint_removed_at {
+                        Some(at) => format!("its checkpoint was removed at {at}"),
+                        None => "has no checkpoint yet".into(),
+                    };
+                    ServeError::NotFound(format!("the job {id} is {} and {why}", job.status))
                 })?;
                 (checkpoint.sha256, Weights::Checkpoint { job: id, bytes: checkpoint.bytes })
             }

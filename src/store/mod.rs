@@ -12,7 +12,8 @@
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
-//! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
+//! - `removal`: jobs and models deleted; `retention`: which checkpoints of ended jobs are kept; `space`: the disk
+//!   that they took, given back
 //! - `inspect`: a database copied, looked over and made compact, for those who care for the data
 //! - `outbox`: news of jobs, on their way to those who asked to be told
 //! - `moves`: the one helper that changes a job's status
@@ -41,6 +42,7 @@ mod outbox;
 mod queue;
 mod removal;
 mod rests;
+mod retention;
 mod row;
 mod run;
 mod space;
@@ -62,6 +64,7 @@ pub use open::Store;
 pub use outbox::{Message, MessageView, Room, Settled};
 pub use queue::Claim;
 pub use rests::Rest;
+pub use retention::{CheckpointRetention, RemovedCheckpoints};
 pub use run::{Finish, LastState, News, RunKey};
 pub use space::Space;
 pub use weights::NewWeights;

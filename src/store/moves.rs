@@ -180,6 +180,7 @@ impl Move {
             let done = EventBody::Done(self.done(head));
             events.push(head.log.push(tx, self.at, done).await?);
         }
+        let ended_seq = if self.to.is_final() { Some(next_end(tx).await?) } else { None };
         let (sha256, version) = self.weights.unzip();
         let at = self.at.to_string();
         // Only a running job has a time to its end.
@@ -187,6 +188,7 @@ impl Move {
             "update jobs set status = ?, attempt = ?, vain_starts = ?, cancel_requested = ?, pause_requested = ?,
                  last_event_id = ?, stop_reason = ?, error = ?,
                  weights_sha256 = ?, model_version = ?, started_at = coalesce(started_at, ?), finished_at = ?,
+                 ended_seq = ?,
                  progress = case when json_valid(progress) then json_set(progress, '$.eta_seconds', null)
                                  else progress end
              where id = ? and status = ? and attempt = ?",
@@ -203,6 +205,7 @@ impl Move {
         .bind(version)
         .bind((head.status == Status::Running).then(|| at.clone()))
         .bind(head.status.is_final().then_some(at))
+        .bind(ended_seq)
         .bind(head.id)
         .bind(from.as_str())
         .bind(attempt)
@@ -226,4 +229,10 @@ impl Move {
             error: self.error.clone(),
         }
     }
+}
+
+/// The place of a job that ends now among those that have ended.
+async fn next_end(db: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let sql = "select coalesce(max(ended_seq), 0) + 1 from jobs where ended_seq is not null";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }

@@ -166,9 +166,10 @@ impl Store {
     /// Whether the files of the database are where they were when it was opened.
     ///
     /// # Errors
-    /// [`StoreError::Replaced`] if they were removed, moved away or replaced.
+    /// [`StoreError::Replaced`] if they were removed, moved away or replaced; [`StoreError::Closed`].
     pub fn is_in_place(&self) -> Result<(), StoreError> {
-        self.location.check()
+        // Whoever closes the database removes its log.
+        if self.writer.is_closed() { Err(StoreError::Closed) } else { self.location.check() }
     }
 
     /// Closes the database, after the transactions under way.
@@ -180,7 +181,7 @@ impl Store {
 
     /// Begins to write. Nothing else may be asked of a pool until this transaction ends.
     pub(super) async fn write(&self) -> Result<Tx, StoreError> {
-        self.location.check()?;
+        self.is_in_place()?;
         // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
         let mut inner = tokio::select! {
             begun = self.writer.begin_with("BEGIN IMMEDIATE") => begun?,

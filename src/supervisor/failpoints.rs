@@ -22,6 +22,8 @@ pub enum Failpoint {
     TrainingThread,
     /// In the task that gives disk space back.
     SpaceReclaimer,
+    /// In the task that removes old checkpoints.
+    CheckpointRetention,
     /// In the task that looks for webhooks to send.
     WebhookDispatcher,
     /// In the attempt to send one webhook.

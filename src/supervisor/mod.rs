@@ -39,6 +39,8 @@ pub enum Task {
     Worker,
     /// Gives the space of deleted rows back to the disk.
     SpaceReclaimer,
+    /// Removes checkpoints of ended jobs beyond their bounds.
+    CheckpointRetention,
     /// Sends webhooks.
     WebhookDispatcher,
     /// Compacts the histograms of `/metrics`.
@@ -49,14 +51,21 @@ pub enum Task {
 
 impl Task {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Worker, Self::SpaceReclaimer, Self::WebhookDispatcher, Self::MetricsUpkeep, Self::AcceptLoop];
+    pub const ALL: [Self; 6] = [
+        Self::Worker,
+        Self::SpaceReclaimer,
+        Self::CheckpointRetention,
+        Self::WebhookDispatcher,
+        Self::MetricsUpkeep,
+        Self::AcceptLoop,
+    ];
 
     /// Name in the log and in the label `task` of `/metrics`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
             Self::SpaceReclaimer => "space_reclaimer",
+            Self::CheckpointRetention => "checkpoint_retention",
             Self::WebhookDispatcher => "webhook_dispatcher",
             Self::MetricsUpkeep => "metrics_upkeep",
             Self::AcceptLoop => "accept_loop",

@@ -20,6 +20,7 @@
 //! - `logs`: a stderr that is closed, full, or never read; `startup`: what is found wrong before anything is made
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
+//! - `checkpoints`: how often a state is saved, and what that takes
 //! - `disk_full`: a disk without room; `storage`: how a store that cannot be written shows, and a folder that is removed
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
@@ -33,6 +34,7 @@
 mod allocation;
 mod browser;
 mod care;
+mod checkpoints;
 #[cfg(unix)]
 mod clock;
 mod command_line;

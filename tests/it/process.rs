@@ -78,6 +78,15 @@ impl Process {
         process
     }
 
+    /// Memory of the process in bytes, as Linux tells it by this name: `VmRSS` now, `VmHWM` at its peak.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the line");
+        let kibibytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+        kibibytes * 1024
+    }
+
     /// SIGKILL: no handler runs, nothing is flushed.
     pub(crate) fn kill(mut self) {
         self.child.0.kill().expect("it runs");

@@ -137,6 +137,7 @@ async fn every_other_task_is_restarted() {
     let failpoints = Failpoints::armed();
     let points = [
         (Failpoint::SpaceReclaimer, Task::SpaceReclaimer),
+        (Failpoint::CheckpointRetention, Task::CheckpointRetention),
         (Failpoint::WebhookDispatcher, Task::WebhookDispatcher),
         (Failpoint::MetricsUpkeep, Task::MetricsUpkeep),
         (Failpoint::AcceptLoop, Task::AcceptLoop),
@@ -165,6 +166,7 @@ async fn every_other_task_is_restarted() {
 async fn a_task_that_dies_again_and_again_stops_the_server_in_order() {
     for (point, task) in [
         (Failpoint::SpaceReclaimer, Task::SpaceReclaimer),
+        (Failpoint::CheckpointRetention, Task::CheckpointRetention),
         (Failpoint::WebhookDispatcher, Task::WebhookDispatcher),
         (Failpoint::MetricsUpkeep, Task::MetricsUpkeep),
         (Failpoint::AcceptLoop, Task::AcceptLoop),
