@@ -20,6 +20,7 @@ mod error;
 mod follow;
 mod format;
 mod given;
+mod line;
 mod locate;
 mod lock;
 mod logging;
@@ -29,6 +30,8 @@ mod out;
 mod pause;
 mod picture;
 mod predict;
+#[cfg(test)]
+mod replay_tests;
 mod resume;
 mod serve;
 mod spec_file;

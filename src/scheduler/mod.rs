@@ -5,7 +5,8 @@
 //! - `intake`: jobs and weights taken in; `derive`: jobs that go on from others, or do them again
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - [`worker`]: the loops that claim jobs, one a slot
-//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists;
+//!   `reporting`: how often the observer reports
 //! - `meters`: what the runs have done, for `/metrics`
 //! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
 
@@ -19,6 +20,9 @@ mod intake;
 mod meters;
 mod record;
 mod removal;
+#[cfg(test)]
+pub(crate) mod replay;
+mod reporting;
 mod run;
 mod state;
 mod watch;

@@ -17,7 +17,7 @@ use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
-use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
+use crate::store::{Figures, NewCheckpoint, News, RunKey, Store, StoreError};
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
 const PACE: Duration = Duration::from_millis(100);
@@ -53,17 +53,21 @@ pub(super) struct Recorder {
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<Event>,
+    figures: Figures,
     looks: Vec<Diagnostics>,
     standing: Option<Standing>,
 }
 
 impl Recorder {
-    /// Records until the training thread hangs up.
-    pub(super) async fn record(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<(), Lost> {
+    /// Records until the training thread hangs up; `standing` is where the job stands at the start.
+    pub(super) async fn record(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut standing: Standing,
+    ) -> Result<(), Lost> {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages = Vec::new();
-        let mut standing = Standing::default();
         loop {
             tokio::select! {
                 received = inbox.recv_many(&mut messages, 256) => {
@@ -95,12 +99,16 @@ impl Recorder {
         }
     }
 
-    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
+    pub(super) async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
         let mut batch = Batch::default();
         for message in messages.drain(..) {
             match message {
                 Message::Event { body, standing } => {
                     batch.events.push(self.event(body));
+                    batch.standing = Some(*standing);
+                }
+                Message::Figures { figures, standing } => {
+                    batch.figures.append(*figures);
                     batch.standing = Some(*standing);
                 }
                 Message::Look { look, standing } => {
@@ -115,13 +123,14 @@ impl Recorder {
                 }
             }
         }
-        if !batch.events.is_empty() || !batch.looks.is_empty() {
+        if !batch.events.is_empty() || !batch.looks.is_empty() || !batch.figures.is_empty() {
             if let Some(standing) = batch.standing.take() {
                 *last = standing;
             }
-            let Batch { events, looks, .. } = batch;
+            let Batch { events, looks, figures, .. } = batch;
             let (store, run) = (self.store.clone(), self.run);
-            let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
+            let Standing { progress, metrics } = &*last;
+            let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
             self.insist(|| store.append(run, news())).await?;
             self.hub.publish(events);
         }
@@ -130,7 +139,7 @@ impl Recorder {
 
     async fn save(
         &mut self,
-        Batch { mut events, looks, .. }: Batch,
+        Batch { mut events, looks, figures, .. }: Batch,
         snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
@@ -138,7 +147,8 @@ impl Recorder {
         let (checkpoint, event) = self.checkpoint(snapshot).await?;
         events.push(event);
         let (store, run) = (self.store.clone(), self.run);
-        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
+        let Standing { progress, metrics } = standing;
+        let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
         self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
         self.meters.checkpoints.record(began.elapsed());
         self.hub.publish(events);

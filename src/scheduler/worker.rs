@@ -16,7 +16,7 @@ use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, LastState, NewWeights, News, RunKey, StoreError};
+use crate::store::{Claim, Figures, Finish, LastState, NewWeights, News, RunKey, StoreError};
 
 /// How long a worker sleeps on an empty queue unless it is woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -91,10 +91,12 @@ impl Scheduler {
                     share: self.cores().join(),
                     outbox,
                     awake: self.awake().clone(),
+                    wall: self.instruments().wall.clone(),
                     meters: self.instruments().meters.clone(),
                 };
                 let ended = self.start_thread(start);
-                match recorder.record(inbox).await {
+                let standing = Standing { progress: job.progress.clone(), metrics: job.metrics.clone() };
+                match recorder.record(inbox, standing).await {
                     Ok(()) => ended.await.unwrap_or_else(|_| Ending::Failed {
                         reason: StopReason::Error,
                         error: "the training thread could not be started".into(),
@@ -199,7 +201,8 @@ impl Scheduler {
         let began = Instant::now();
         let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
         let events = [event];
-        let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
+        let (figures, Standing { progress, metrics }) = (Figures::default(), &standing);
+        let news = || News { events: &events, figures: &figures, looks: &[], progress, metrics };
         let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;
         recorder.meters.checkpoints.record(began.elapsed());
         let status = events.iter().rev().find_map(|event| match &event.body {
