@@ -128,6 +128,7 @@ pub(crate) fn lines(status: &str) -> String {
         samples_per_second: None,
         fraction: 0.5,
         eta_seconds: None,
+        eta_at_most: false,
     };
     let epoch = Epoch {
         epoch: 1,

@@ -22,6 +22,7 @@ mod follow;
 mod format;
 mod given;
 mod host_args;
+mod line;
 mod locate;
 mod lock;
 mod logging;
@@ -31,6 +32,8 @@ mod out;
 mod pause;
 mod picture;
 mod predict;
+#[cfg(test)]
+mod replay_tests;
 mod resume;
 mod serve;
 mod spec_file;

@@ -24,8 +24,7 @@ impl Paint {
     }
 
     /// Never any.
-    #[cfg(test)]
-    pub(crate) fn plain() -> Self {
+    pub(crate) const fn without_colours() -> Self {
         Self(false)
     }
 
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn plain_is_plain() {
-        assert_eq!(Paint::plain().red("x"), "x");
+        assert_eq!(Paint::without_colours().red("x"), "x");
         assert_eq!(Paint(true).red("x"), "\x1b[31mx\x1b[0m");
     }
 

@@ -161,7 +161,7 @@ mod tests {
             let watched = follow(&client, &job, &stop, &mut show).await.expect("a stream");
             let Watched::Done(done) = watched else { panic!("nobody interrupted") };
             assert_eq!(ended(&done), want);
-            let text = summary(&job, &done, Paint::plain());
+            let text = summary(&job, &done, Paint::without_colours());
             assert!(text.contains(status) && text.contains("test accuracy 97.70 %"), "{text}");
         }
     }

@@ -5,7 +5,8 @@
 //! - `intake`: jobs and weights taken in; `derive`: jobs that go on from others, or do them again
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
 //! - `worker`: the loops that claim jobs, one a slot
-//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists;
+//!   `reporting`: how often the observer reports
 //! - `checkpointing`, `byte_budget`: bounds on what is between the two: one checkpoint, and so many bytes
 //! - `storage`: whether the store can be written, and who waits for that
 //! - `recovery`: runs whose worker panicked
@@ -27,6 +28,9 @@ mod meters;
 mod record;
 mod recovery;
 mod removal;
+#[cfg(test)]
+pub(crate) mod replay;
+mod reporting;
 mod retention;
 mod run;
 mod state;

@@ -19,7 +19,7 @@ use super::watch::{Message, Snapshot, Standing};
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
-use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
+use crate::store::{Figures, NewCheckpoint, News, RunKey, Store, StoreError};
 use crate::supervisor::Failpoint;
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
@@ -56,6 +56,7 @@ pub(super) struct Recorder {
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<Event>,
+    figures: Figures,
     looks: Vec<Diagnostics>,
     /// Room of the looks, held until they are persisted.
     room: Vec<Reservation>,
@@ -63,12 +64,15 @@ struct Batch {
 }
 
 impl Recorder {
-    /// Records until the training thread hangs up.
-    pub(super) async fn record(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<(), Lost> {
+    /// Records until the training thread hangs up; `standing` is where the job stands at the start.
+    pub(super) async fn record(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut standing: Standing,
+    ) -> Result<(), Lost> {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages = Vec::new();
-        let mut standing = Standing::default();
         loop {
             tokio::select! {
                 received = inbox.recv_many(&mut messages, 256) => {
@@ -100,13 +104,17 @@ impl Recorder {
         }
     }
 
-    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
+    pub(super) async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
         self.instruments.supervisor.failpoint(Failpoint::BeforeCommit);
         let mut batch = Batch::default();
         for message in messages.drain(..) {
             match message {
                 Message::Event { body, standing } => {
                     batch.events.push(self.event(body));
+                    batch.standing = Some(*standing);
+                }
+                Message::Figures { figures, standing } => {
+                    batch.figures.append(*figures);
                     batch.standing = Some(*standing);
                 }
                 Message::Look { look, standing, room } => {
@@ -122,13 +130,14 @@ impl Recorder {
                 }
             }
         }
-        if !batch.events.is_empty() || !batch.looks.is_empty() {
+        if !batch.events.is_empty() || !batch.looks.is_empty() || !batch.figures.is_empty() {
             if let Some(standing) = batch.standing.take() {
                 *last = standing;
             }
-            let Batch { events, looks, room: _room, .. } = batch;
+            let Batch { events, looks, figures, room: _room, .. } = batch;
             let (store, run) = (self.store.clone(), self.run);
-            let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
+            let Standing { progress, metrics } = &*last;
+            let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
             self.insist(|| store.append(run, news())).await?;
             self.instruments.supervisor.failpoint(Failpoint::AfterCommit);
             self.hub.publish(events);
@@ -138,7 +147,7 @@ impl Recorder {
 
     async fn save(
         &mut self,
-        Batch { mut events, looks, room: _room, .. }: Batch,
+        Batch { mut events, looks, figures, room: _room, .. }: Batch,
         snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
@@ -147,7 +156,8 @@ impl Recorder {
         let encoded = began.elapsed();
         events.push(event);
         let (store, run) = (self.store.clone(), self.run);
-        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
+        let Standing { progress, metrics } = standing;
+        let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
         let mut last_try = Instant::now();
         let save = || {
             last_try = Instant::now();

@@ -18,12 +18,12 @@ use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::metrics::Report;
 use crate::engine::network::Network;
-use crate::engine::train::pace::steps_per_epoch;
+use crate::engine::train::pace::{split, steps_per_epoch};
 use crate::engine::train::{Data, Outcome, Trainer};
 use crate::job::event::{Alert, EventBody};
 use crate::job::plan::{Plan, Premises};
 use crate::job::status::StopReason;
-use crate::job::view::{Job, Progress};
+use crate::job::view::Job;
 use crate::store::StoredCheckpoint;
 use crate::supervisor::panic_message;
 
@@ -113,8 +113,12 @@ fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
     let settings = plan.settings().clone();
     let frame = Frame {
         awake: start.awake.clone(),
+        wall: start.instruments.wall.clone(),
         meters: start.instruments.meters.clone(),
         steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
+        epoch_samples: split(&settings, data.train.len()).0 as u64,
+        evaluate_every: settings.evaluate_every,
+        stops_early: settings.early_stopping.is_some(),
         checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
         failed_starts: start.failed_starts,
         max_seconds: spec.max_seconds,
@@ -129,8 +133,8 @@ fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
         Ok(trainer) => trainer,
         Err(error) => return failed(error.to_string()),
     };
-    let progress = Progress { step: trainer.step(), ..start.job.progress.clone() };
-    let standing = Standing { progress, metrics: start.job.metrics.clone() };
+    let mut standing = Standing { progress: start.job.progress.clone(), metrics: start.job.metrics.clone() };
+    standing.progress.reach(trainer.step(), frame.steps_per_epoch);
     let mut watch = Watch::new(frame, &start.control, &start.share, &start.outbox, standing);
     let ending = drive(&mut trainer, &mut watch, data, dataset.info.classes);
     let parameters = trainer.parameters().to_vec();
@@ -169,6 +173,9 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, class
             }
         };
         let outcome = pool.install(|| trainer.run(watch));
+        if (outcome, watch.halt) != (Outcome::Stopped, Some(Halt::Reshare)) {
+            watch.flush();
+        }
         match (outcome, watch.halt) {
             (Outcome::Completed, _) => return conclude(trainer, watch, (data, classes), StopReason::Completed, &pool),
             (Outcome::EarlyStopped, _) => {
@@ -207,7 +214,6 @@ fn conclude(
     let report = pool.install(|| trainer.report_on(data.test, classes));
     watch.standing.metrics.test_loss = report.loss;
     watch.standing.metrics.test_accuracy = report.accuracy;
-    watch.standing.progress.step = trainer.step();
     Driven::Trained(reason, report, last)
 }
 

@@ -17,7 +17,7 @@ use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, LastState, NewWeights, News, RunKey, StoreError};
+use crate::store::{Claim, Figures, Finish, LastState, NewWeights, News, RunKey, StoreError};
 use crate::supervisor::Failpoint;
 
 /// How long a worker sleeps on an empty queue unless it is woken.
@@ -106,7 +106,8 @@ impl Scheduler {
                     _alive: active.thread.take(),
                 };
                 let ended = self.start_thread(start);
-                match recorder.record(inbox).await {
+                let standing = Standing { progress: job.progress.clone(), metrics: job.metrics.clone() };
+                match recorder.record(inbox, standing).await {
                     Ok(()) => ended.await.unwrap_or_else(|_| {
                         failed("the training thread ended without a word; the server's log has more")
                     }),
@@ -207,7 +208,8 @@ impl Scheduler {
         let began = Instant::now();
         let (checkpoint, event, _permit) = recorder.checkpoint(snapshot).await?;
         let events = [event];
-        let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
+        let (figures, Standing { progress, metrics }) = (Figures::default(), &standing);
+        let news = || News { events: &events, figures: &figures, looks: &[], progress, metrics };
         let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;
         recorder.instruments.meters.checkpoints.record(began.elapsed());
         let status = events.iter().rev().find_map(|event| match &event.body {

@@ -10,7 +10,8 @@
 //! - `keys`: requests that may come twice; `rests`: how much is left to train of jobs that have not ended
 //! - `queue`: jobs claimed and given back; `wishes`: cancelled, paused and resumed
 //! - `run`: what a run writes, from its first event to its end
-//! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
+//! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network; `thinning`: long
+//!   histories with fewer points
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `removal`: jobs and models deleted; `retention`: which checkpoints of ended jobs are kept; `space`: the disk
 //!   that they took, given back
@@ -46,6 +47,7 @@ mod retention;
 mod row;
 mod run;
 mod space;
+mod thinning;
 mod weights;
 mod wishes;
 
@@ -55,7 +57,7 @@ pub use datasets::DatasetUse;
 pub use diagnostics::Looks;
 pub use error::{Corrupt, StoreError, WriteFailure};
 pub use faults::{Fault, Faults};
-pub use history::{EpochPoint, History, StepPoint};
+pub use history::{EpochPoint, Figures, History, Resolution, StepPoint};
 pub use inspect::{Findings, Inspection, vacuum};
 pub use jobs::{Admitted, Fork, JobQuery, NewJob, Order, Page, Terms};
 pub use keys::{Keyed, RequestKey};

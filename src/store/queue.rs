@@ -15,7 +15,7 @@ use super::{history, row};
 use crate::job::event::Event;
 use crate::job::hold::{FREE_STARTS, MAX_FAILED_STARTS, hold_back, most_vain_starts};
 use crate::job::status::{Status, StopReason};
-use crate::job::view::Job;
+use crate::job::view::{Job, steps_per_epoch};
 
 /// What the log says of a job that waits again.
 const INTERRUPTED: &str = "its run was interrupted; goes on from the last checkpoint";
@@ -174,11 +174,12 @@ async fn head(db: &mut SqliteConnection, id: Uuid) -> Result<Head, StoreError> {
 /// Takes a claimed job back to its checkpoint: what was done after it is lost.
 async fn rewind(db: &mut SqliteConnection, head: &mut Head) -> Result<(), StoreError> {
     let step = checkpoints::step(db, head.id).await?;
-    let metrics = history::rewind(db, head.id, step).await?;
-    let progress = row::get(db, head.id).await?.progress;
+    let job = row::get(db, head.id).await?;
+    let metrics = history::rewind(db, head.id, step, &job.metrics).await?;
     let step = u64::try_from(step).unwrap_or(0);
-    if progress.step > step {
-        head.record(db, &history::progress_at(&progress, step), &metrics).await?;
+    if job.progress.step > step {
+        let per_epoch = steps_per_epoch(job.train_samples, job.spec.batch_size);
+        head.record(db, &history::progress_at(&job.progress, step, per_epoch), &metrics).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::from_row::from_row;
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::{Status, StopReason};
-use crate::job::view::{Job, LastMetrics, Progress};
+use crate::job::view::{Job, LastMetrics, Progress, steps_per_epoch};
 
 /// The columns of a [`JobRow`], all but its place in the queue.
 macro_rules! job_columns {
@@ -82,6 +82,8 @@ impl JobRow {
         let what = |column: &str| format!("{column} of job {id}");
         let spec = spec(&self.spec, &what("spec"))?;
         let plan: PlanSummary = document(&self.plan, &what("plan"))?;
+        let per_epoch = steps_per_epoch(plan.train_samples, spec.batch_size);
+        let progress = document::<Progress>(&self.progress, &what("progress"))?.of_plan(&plan, per_epoch);
         let optional = |at: Option<String>, column: &str| at.map(|at| time(&at, &what(column))).transpose();
         Ok(Job {
             id,
@@ -102,7 +104,7 @@ impl JobRow {
             validation_samples: plan.validation_samples,
             test_samples: plan.test_samples,
             peak_memory_bytes: plan.peak_memory_bytes,
-            progress: document::<Progress>(&self.progress, &what("progress"))?,
+            progress,
             metrics: document::<LastMetrics>(&self.metrics, &what("metrics"))?,
             cancel_requested: self.cancel_requested,
             pause_requested: self.pause_requested,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::checkpoints::{self, NewCheckpoint};
 use super::error::StoreError;
+use super::history::Figures;
 use super::moves::{Head, Move};
 use super::open::Store;
 use super::weights::{self, NewWeights};
@@ -30,6 +31,8 @@ pub struct RunKey {
 pub struct News<'a> {
     /// Events that are not yet written.
     pub events: &'a [Event],
+    /// Points of the history that are not yet written.
+    pub figures: &'a Figures,
     /// Looks inside the network.
     pub looks: &'a [Diagnostics],
     /// How far the job is.
@@ -88,7 +91,7 @@ impl Store {
         asked.ok_or(StoreError::Fenced)
     }
 
-    /// Adds events to the job's log, their figures to its history, and says how far it is.
+    /// Adds events to the job's log and points to its history, and says how far it is.
     ///
     /// Ids go on from the newest event's without a gap. Events of the types `state` and `done` come from the store.
     ///
@@ -118,7 +121,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events
+    /// Ends a job: its last events, its weights as the next version of its model, its state, and the events
     /// of that. Returns all events that were added, in order.
     ///
     /// # Errors
@@ -198,6 +201,7 @@ async fn progress(
 
 async fn tell(db: &mut SqliteConnection, head: &mut Head, news: News<'_>) -> Result<(), StoreError> {
     take(db, head, news.events).await?;
+    history::keep(db, head.id, news.figures).await?;
     for look in news.looks {
         diagnostics::keep_look(db, head.id, look).await?;
     }
@@ -208,6 +212,5 @@ async fn take(db: &mut SqliteConnection, head: &mut Head, events: &[Event]) -> R
     if let Some(event) = events.iter().find(|event| matches!(event.body, EventBody::State(_) | EventBody::Done(_))) {
         return Err(StoreError::Internal(format!("a run may not log a {} event", event.body.kind())));
     }
-    head.log.take(db, events).await?;
-    history::keep(db, events).await
+    head.log.take(db, events).await
 }
