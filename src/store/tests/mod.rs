@@ -9,6 +9,7 @@ mod outbox;
 mod queue;
 mod reading;
 mod removal;
+mod thinning;
 mod wishes;
 
 use std::time::Duration;
