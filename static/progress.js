@@ -15,16 +15,21 @@ export function paceOf(job) {
   if (job.status === 'queued') {
     const place = job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
     const turn = job.queue_eta_seconds > 0 && `its turn in ${format.timeLeft(job.queue_eta_seconds)}`;
-    return [place, turn].filter(Boolean).join(' · ');
+    return [place, turn, waiting(job)].filter(Boolean).join(' · ');
   }
   if (job.status === 'paused') return [format.progressPercent(progress.fraction), where].join(' · ');
   if (job.status === 'running') {
     const speed = progress.samples_per_second === null ? null : `${format.compact(progress.samples_per_second)} samples/s`;
     const percent = format.progressPercent(progress.fraction);
-    return [percent, where, speed, timeLeft(progress), (job.cancel_requested || job.pause_requested) && 'stopping…'].filter(Boolean).join(' · ');
+    return [percent, where, speed, timeLeft(progress), (job.cancel_requested || job.pause_requested) && 'stopping…', waiting(job)].filter(Boolean).join(' · ');
   }
   const took = format.elapsed(job);
   return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');
+}
+
+/** Names what the job cannot go on without. */
+function waiting(job) {
+  return job.waiting_for === 'storage' && 'waits: the server’s storage cannot be written';
 }
 
 /** Lays the fields of a `metrics` or `epoch` event over a job, unless the job is already past it. */

@@ -1,6 +1,12 @@
 //! What is written where: results to stdout, everything else to stderr; colours only where a person looks.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::stderr;
+
+/// Time that a line for whoever watches has to get out.
+const SAY_FLUSH: Duration = Duration::from_millis(200);
 
 /// Writes text in colours, or plain.
 #[derive(Debug, Clone, Copy)]
@@ -72,10 +78,20 @@ pub(crate) fn result(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line for whoever watches.
+/// As [`result`], on a thread that may wait: whoever reads slowly, or not at all, does not keep this task from a signal.
+///
+/// # Errors
+/// As of [`result`].
+pub(crate) async fn result_in_background(line: String) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || result(&line)).await.map_err(io::Error::other)?
+}
+
+/// Writes a line for whoever watches. If nobody takes it soon, it is left to be written later or dropped: a server in this
+/// process must not stand still, and not miss a signal, as nobody reads what it says.
 pub(crate) fn say(line: &str) {
-    // Whoever closed stderr does not want to hear that it is closed.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let stderr = stderr::queue();
+    stderr.push(format!("{line}\n").as_bytes());
+    stderr.flush(SAY_FLUSH);
 }
 
 /// `text` without control characters: what comes from a server must not steer the terminal.

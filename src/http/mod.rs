@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod gradient_check;
 mod health;
+mod host;
 mod idempotency;
 mod import;
 mod jobs;
@@ -35,6 +36,7 @@ mod uploads;
 mod webhooks;
 mod weights;
 
-pub use api::Api;
+pub use api::{Api, ApiOptions, Process};
+pub use host::{AllowedHost, AllowedHosts, PublicUrl};
 pub use prometheus::Prometheus;
 pub use server::{Limits, Server};

@@ -48,6 +48,7 @@ pub(super) async fn create(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Listing>), Problem> {
     check_length(&headers)?;
+    api.scheduler.store().is_in_place()?;
     let library = api.scheduler.library().clone();
     let spool = library.spool().map_err(UploadError::Disk)?;
     let upload = Form::receive(form?, spool.path()).await?.into_upload()?;
@@ -59,6 +60,8 @@ pub(super) async fn create(
     // Reading half a gigabyte takes too long for a thread that serves others.
     let added = tokio::task::spawn_blocking(add).await;
     let listing = added.map_err(|error| UploadError::Disk(std::io::Error::other(error)))??;
+    // A folder that was removed meanwhile takes the dataset along.
+    api.scheduler.store().is_in_place()?;
     let location = HeaderValue::try_from(format!("/v1/datasets/{}", listing.info.name));
     let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();
     Ok((StatusCode::CREATED, headers, Json(listing)))

@@ -31,6 +31,9 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When the server has removed its checkpoint: since then it can neither be forked nor resumed.
+    #[serde(default)]
+    pub checkpoint_removed_at: Option<Timestamp>,
     /// How often a worker has claimed it.
     pub attempt: u32,
     /// What was asked for, with every default filled in.
@@ -61,6 +64,9 @@ pub struct Job {
     /// Seconds until its turn, about; of a waiting job where it is known how long those before it will take.
     #[serde(default)]
     pub queue_eta_seconds: Option<f64>,
+    /// What a job that waits or runs cannot go on without.
+    #[serde(default)]
+    pub waiting_for: Option<WaitingFor>,
     /// The job whose checkpoint it began from.
     #[serde(default)]
     pub forked_from: Option<Uuid>,
@@ -74,6 +80,14 @@ pub struct Job {
     pub weights_sha256: Option<String>,
     /// The version of its model that the weights became.
     pub model_version: Option<u32>,
+}
+
+/// What a job cannot go on without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// The store cannot be written: its disk is full or fails, or its folder is gone.
+    Storage,
 }
 
 /// How far a job is.
@@ -93,6 +107,9 @@ pub struct Progress {
     pub samples_per_second: Option<f64>,
     /// Seconds to the end, about; of a running job. Never more than what `max_seconds` leaves.
     pub eta_seconds: Option<f64>,
+    /// Training time between two checkpoints, in seconds: as the spec says, or longer where they would take too much time.
+    #[serde(default)]
+    pub checkpoint_interval_seconds: Option<f64>,
     /// Whether the end may come sooner than that: early stopping cannot be foreseen.
     #[serde(default)]
     pub eta_at_most: bool,

@@ -31,6 +31,7 @@ pub struct Hub {
 enum Notice {
     Event(Arc<Event>),
     Deleted(Uuid),
+    Resync(Uuid),
 }
 
 /// What a listener gets.
@@ -72,6 +73,11 @@ impl Hub {
         let _ = self.sender.send(Notice::Deleted(job));
     }
 
+    /// Makes the listeners of a job read on from the store: some of its events may be there that were not passed on.
+    pub fn resync(&self, job: Uuid) {
+        let _ = self.sender.send(Notice::Resync(job));
+    }
+
     /// Listens to one job from now on.
     pub fn subscribe(&self, job: Uuid) -> Subscription {
         self.listen(Some(job))
@@ -96,6 +102,7 @@ impl Subscription {
                     return Some(Received::Event(event));
                 }
                 Ok(Notice::Deleted(job)) if self.job == Some(job) => return Some(Received::Deleted),
+                Ok(Notice::Resync(job)) if self.job == Some(job) => return Some(Received::Lagged),
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => return Some(Received::Lagged),
                 Err(RecvError::Closed) => return None,
@@ -141,6 +148,11 @@ mod tests {
         assert!(matches!(all.next().await, Some(Received::Event(e)) if e.job == other));
         hub.publish((2..2000).map(|id| event(mine, id)).collect());
         assert!(matches!(one.next().await, Some(Received::Lagged)));
+        while tokio::time::timeout(REST, one.next()).await.is_ok() {}
+        hub.resync(other);
+        hub.resync(mine);
+        assert!(matches!(one.next().await, Some(Received::Lagged)), "it is told to look into the store");
+        hub.publish(vec![event(mine, 2000)]);
         drop(hub);
         while let Some(received) = one.next().await {
             assert!(matches!(received, Received::Event(_)));

@@ -13,6 +13,8 @@ use super::cores::Cores;
 use super::hub::Hub;
 use super::meters::Meters;
 use super::record::Recorder;
+use super::state::Instruments;
+use super::storage::StorageHealth;
 use super::watch::{Frame, Halt, Message, Standing, Watch};
 use crate::clock::{Awake, Hands, Wall};
 use crate::data::{DatasetInfo, Dtype};
@@ -25,7 +27,9 @@ use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::status::Status;
 use crate::job::view::Job;
+use crate::memory::{MemoryAccount, MemoryShares};
 use crate::store::{Admitted, Claim, Figures, NewJob, News, Store, Terms};
+use crate::supervisor::Supervisor;
 
 const BATCH: u64 = 100;
 const STEPS_PER_EPOCH: u64 = 100;
@@ -141,7 +145,13 @@ impl Replay<'_> {
         let (control, share) = (Control::default(), Cores::new(1).join());
         let (outbox, mut inbox) = mpsc::channel(256);
         let (hub, shutdown) = (Hub::default(), CancellationToken::new());
-        let (wall, meters) = (Wall::default(), Meters::default());
+        let instruments = Instruments {
+            wall: Wall::default(),
+            meters: Meters::default(),
+            supervisor: Supervisor::default(),
+            memory: MemoryAccount::new(MemoryShares { training: 1 << 30, serving: 1 << 30 }, Duration::ZERO),
+        };
+        let Instruments { wall, meters, .. } = instruments.clone();
         let store = self.store.clone();
         let mut recorder = Recorder {
             store,
@@ -149,9 +159,9 @@ impl Replay<'_> {
             run,
             last_event_id,
             control: control.clone(),
+            storage: StorageHealth::new(meters.clone()),
             shutdown,
-            wall: wall.clone(),
-            meters: meters.clone(),
+            instruments,
         };
         let frame = Frame {
             awake: self.awake.clone(),
@@ -162,6 +172,7 @@ impl Replay<'_> {
             evaluate_every: 1,
             stops_early: true,
             checkpoint_every: Duration::from_secs(60),
+            failed_starts: 0,
             max_seconds: Some(MAX_SECONDS),
             trained_before: before,
         };
@@ -218,8 +229,9 @@ impl Replay<'_> {
                     return true;
                 }
                 self.ends.remove(0);
-                let snapshot = watch.snapshot(state(step));
-                let (checkpoint, event) = self.runtime.block_on(recorder.checkpoint(snapshot)).expect("it is encoded");
+                let snapshot = watch.last_snapshot(|| state(step));
+                let (checkpoint, event, _permit) =
+                    self.runtime.block_on(recorder.checkpoint(snapshot)).expect("it is encoded");
                 let (events, figures, Standing { progress, metrics }) = ([event], Figures::default(), &standing);
                 let news = News { events: &events, figures: &figures, looks: &[], progress, metrics };
                 let released = self.store.release(run, &checkpoint, news, Timestamp::now());

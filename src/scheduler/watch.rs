@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::byte_budget::{ByteBudget, Reservation};
+use super::checkpointing::{CheckpointPermit, CheckpointSchedule};
 use super::control::{Control, Stop};
 use super::cores::Share;
 use super::meters::Meters;
 use super::reporting::{HeldEpochs, LONGEST_SILENCE, RateLimit, Speed, report_stride};
 use crate::clock::{Awake, Wall};
 use crate::engine::checkpoint::Checkpoint;
-use crate::engine::diagnostics::Diagnostics;
+use crate::engine::diagnostics::{Diagnostics, Histogram};
 use crate::engine::loss::Score;
 use crate::engine::train::pace::evaluations_after;
 use crate::engine::train::{Command, MiniBatch, Observer, TrainEvent};
@@ -29,6 +31,9 @@ const MOST_POINTS: usize = 40;
 /// Evaluations shorter than this need no report before them.
 const LONG_EVALUATION: Duration = Duration::from_millis(500);
 
+/// Bytes of diagnostics that may wait to be persisted.
+const DIAGNOSTICS_BYTES: usize = 4 << 20;
+
 /// What the training thread tells the recorder.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -37,7 +42,7 @@ pub(super) enum Message {
     /// Points of the history.
     Figures { figures: Box<Figures>, standing: Box<Standing> },
     /// A look inside the network.
-    Look { look: Box<Diagnostics>, standing: Box<Standing> },
+    Look { look: Box<Diagnostics>, standing: Box<Standing>, room: Reservation },
     /// A state to save.
     Checkpoint(Box<Snapshot>),
 }
@@ -46,6 +51,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) state: Checkpoint,
+    pub(super) permit: CheckpointPermit,
     /// The epoch that it reaches into, from 1.
     pub(super) epoch: u64,
     /// Training time so far, over all attempts.
@@ -93,6 +99,8 @@ pub(super) struct Frame {
     pub(super) evaluate_every: u64,
     pub(super) stops_early: bool,
     pub(super) checkpoint_every: Duration,
+    /// Starts before this one at which the server died, since the last checkpoint.
+    pub(super) failed_starts: u32,
     pub(super) max_seconds: Option<f64>,
     /// Training time before this run.
     pub(super) trained_before: f64,
@@ -105,8 +113,9 @@ pub(super) struct Watch<'a> {
     control: &'a Control,
     share: &'a Share,
     outbox: &'a mpsc::Sender<Message>,
+    checkpoints: CheckpointSchedule,
+    diagnostics: ByteBudget,
     began: Duration,
-    saved: Duration,
     /// The clock when it was last read.
     now: Duration,
     /// When the last evaluation ended, or the run began.
@@ -144,12 +153,13 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let now = frame.awake.up();
         Self {
+            checkpoints: CheckpointSchedule::new(frame.checkpoint_every, frame.failed_starts, now),
+            diagnostics: ByteBudget::new(DIAGNOSTICS_BYTES),
             frame,
             control,
             share,
             outbox,
             began: now,
-            saved: now,
             now,
             epoch_began: now,
             point: Score::default(),
@@ -182,11 +192,16 @@ impl<'a> Watch<'a> {
         self.frame.trained_before + (now - self.began).as_secs_f64()
     }
 
+    /// The last state of the run, copied when no other checkpoint is under way.
+    pub(super) fn last_snapshot(&self, copy: impl FnOnce() -> Checkpoint) -> Snapshot {
+        let permit = self.checkpoints.last();
+        self.snapshot(copy(), permit)
+    }
+
     /// A state with what this run knows of it.
-    pub(super) fn snapshot(&self, state: Checkpoint) -> Snapshot {
+    fn snapshot(&self, state: Checkpoint, permit: CheckpointPermit) -> Snapshot {
         let epoch = state.position.step.div_ceil(self.frame.steps_per_epoch).max(1);
-        let trained_seconds = self.trained_seconds(self.frame.awake.up());
-        Snapshot { epoch, trained_seconds, state }
+        Snapshot { epoch, trained_seconds: self.trained_seconds(self.frame.awake.up()), state, permit }
     }
 
     /// Hands an event to the recorder.
@@ -205,6 +220,7 @@ impl<'a> Watch<'a> {
     /// Notes how far training is: whatever is persisted of a step, the progress is not behind it.
     fn reach(&mut self, step: u64) {
         self.standing.progress.reach(step, self.frame.steps_per_epoch);
+        self.standing.progress.checkpoint_interval_seconds = Some(self.checkpoints.interval().as_secs_f64());
     }
 
     /// Reports all that has not been reported yet: a run ends.
@@ -344,7 +360,7 @@ impl Observer for Watch<'_> {
         };
         match self.halt {
             Some(_) => Command::Stop,
-            None if now - self.saved >= self.frame.checkpoint_every => Command::Save,
+            None if self.checkpoints.is_due(now) => Command::Save,
             None => Command::Continue,
         }
     }
@@ -354,7 +370,8 @@ impl Observer for Watch<'_> {
             TrainEvent::Diagnostics(look) => {
                 self.reach(look.step);
                 let standing = Box::new(self.standing.clone());
-                self.send(Message::Look { look, standing });
+                let room = self.diagnostics.reserve(size(&look));
+                self.send(Message::Look { look, standing, room });
             }
             TrainEvent::Epoch { step, epoch, train, validation, test, is_best } => {
                 let evaluated_from = self.now;
@@ -386,10 +403,24 @@ impl Observer for Watch<'_> {
     }
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        let permit = self.checkpoints.begin(self.frame.awake.up());
         self.reach(checkpoint.position.step);
         self.add_point();
         self.send_figures();
-        self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint))));
-        self.saved = self.frame.awake.up();
+        if let Some(alert) = self.checkpoints.raise() {
+            self.tell(EventBody::Alert(alert));
+        }
+        self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint, permit))));
     }
+}
+
+/// Bytes that diagnostics take in memory, about.
+fn size(diagnostics: &Diagnostics) -> usize {
+    let histogram = |histogram: &Histogram| size_of_val(&*histogram.counts);
+    let layers = diagnostics.layers.iter().map(|layer| {
+        let parameters = layer.parameters.iter().map(|tensor| size_of_val(tensor) + histogram(&tensor.values));
+        size_of_val(layer) + histogram(&layer.activations) + parameters.sum::<usize>()
+    });
+    let filters = diagnostics.filters.as_ref().map_or(0, |filters| size_of_val(&*filters.values));
+    size_of_val(diagnostics) + layers.sum::<usize>() + filters
 }

@@ -19,7 +19,7 @@ macro_rules! job_columns {
     () => {
         "jobs.id, jobs.status, jobs.attempt, jobs.spec, jobs.plan, jobs.progress, jobs.metrics, \
          jobs.cancel_requested, jobs.pause_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, \
-         jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.forked_from, jobs.reproduces, \
+         jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.checkpoint_removed_at, jobs.forked_from, jobs.reproduces, \
          coalesce((select original.weights_sha256 from jobs as original where original.id = jobs.reproduces),
                   jobs.original_sha256) as original_sha256"
     };
@@ -45,6 +45,7 @@ pub(super) struct JobRow {
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
+    checkpoint_removed_at: Option<String>,
     forked_from: Option<Uuid>,
     reproduces: Option<Uuid>,
     original_sha256: Option<String>,
@@ -68,6 +69,7 @@ from_row!(JobRow {
     created_at,
     started_at,
     finished_at,
+    checkpoint_removed_at,
     forked_from,
     reproduces,
     original_sha256,
@@ -93,6 +95,7 @@ impl JobRow {
             created_at: time(&self.created_at, &what("created_at"))?,
             started_at: optional(self.started_at, "started_at")?,
             finished_at: optional(self.finished_at, "finished_at")?,
+            checkpoint_removed_at: optional(self.checkpoint_removed_at, "checkpoint_removed_at")?,
             attempt: self.attempt,
             spec,
             network: plan.network,
@@ -107,6 +110,7 @@ impl JobRow {
             pause_requested: self.pause_requested,
             queue_position: self.queue_position.and_then(|place| u64::try_from(place).ok()),
             queue_eta_seconds: None,
+            waiting_for: None,
             forked_from: self.forked_from,
             reproduces: self.reproduces,
             reproduced: self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original),

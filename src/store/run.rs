@@ -10,7 +10,7 @@ use super::history::Figures;
 use super::moves::{Head, Move};
 use super::open::Store;
 use super::weights::{self, NewWeights};
-use super::{diagnostics, history, models, queue};
+use super::{diagnostics, history, models, queue, retention};
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::metrics::Report;
 use crate::job::event::{Event, EventBody};
@@ -142,7 +142,10 @@ impl Store {
         match &finish.last_state {
             LastState::AsItIs => {}
             LastState::Replaced(checkpoint) => checkpoints::replace(&mut tx, run.job, checkpoint).await?,
-            LastState::Deleted => checkpoints::delete(&mut tx, run.job).await?,
+            LastState::Deleted => {
+                checkpoints::delete(&mut tx, run.job).await?;
+                retention::note_removed(&mut tx, run.job, at).await?;
+            }
         }
         let mut end =
             Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };

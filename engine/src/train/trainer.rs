@@ -400,11 +400,14 @@ fn divide(settings: &Settings, samples: usize) -> (Vec<u32>, Vec<u32>) {
 pub fn peak_bytes(network: &Network, settings: &Settings, samples: usize) -> Option<usize> {
     /// Passes that predict at once: as many as a machine has threads, about.
     const PASSES: usize = 16;
+    /// Larger buffers go back to the system as soon as they are freed; of smaller ones the allocator keeps some.
+    const KEPT_BY_ALLOCATOR: usize = 32 << 20;
     let batch = settings.batch_size.min(samples).max(1);
     let copies = 1 + settings.optimizer.rule().slots() + usize::from(settings.early_stopping.is_some());
     let state = network.parameter_count().checked_mul(4)?.checked_mul(copies)?;
     // The state itself, its copy for a checkpoint, and that copy as bytes and as a compressed or chunked file.
     let states = state.checked_mul(4)?.checked_add(network.parameter_count().checked_mul(4)?)?;
+    let states = states.checked_add(network.parameter_count().checked_mul(4)?.min(KEPT_BY_ALLOCATOR))?;
     let passes = Sizes::new(network, samples)?.checked_len()?.checked_mul(4 * PASSES)?;
     let passes = network.transformed_len().checked_mul(4)?.checked_add(passes)?;
     states.checked_add(workspace_bytes(network, batch)?)?.checked_add(passes)?.checked_add(samples.checked_mul(12)?)

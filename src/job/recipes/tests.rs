@@ -24,7 +24,16 @@ fn info(name: &str, input: &[usize], classes: usize, samples: usize) -> DatasetI
 }
 
 fn plan(spec: TrainSpec) -> Result<Plan, Faults> {
-    let datasets = [info("mnist", &[1, 28, 28], 10, 60_000), info("xor", &[2], 2, 4)];
+    let gate = |name| info(name, &[2], 2, 4);
+    let datasets = [
+        info("mnist", &[1, 28, 28], 10, 60_000),
+        gate("and"),
+        gate("or"),
+        gate("nand"),
+        gate("xor"),
+        info("spiral", &[2], 3, 300),
+        info("moons", &[2], 2, 500),
+    ];
     Plan::new(spec, &Premises { datasets: &datasets, memory_budget: 4 << 30 })
 }
 
@@ -42,8 +51,13 @@ fn every_recipe_can_be_trained() {
         ("simple_convnet", 433_890),
         ("deep_convnet", 123_552),
         ("fast99", 34_250),
+        ("perceptron_and", 3),
+        ("perceptron_or", 3),
+        ("perceptron_nand", 3),
         ("perceptron_xor", 3),
         ("xor_two_layer", 17),
+        ("spiral_two_layer", 195),
+        ("moons_two_layer", 82),
     ];
     assert_eq!(recipes().iter().map(|recipe| recipe.name.as_str()).collect::<Vec<_>>(), parameters.map(|p| p.0));
     for (name, parameters) in parameters {

@@ -8,8 +8,9 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::room::Room;
 use super::tensor::{Content, Sink, pointer};
-use super::{Input, InputError, PixelRange};
+use super::{DecodeError, Input, InputError, PixelRange};
 
 /// The keys of which a body has exactly one.
 const IMAGE_KEYS: [&str; 3] = ["image", "images", "instances"];
@@ -23,12 +24,15 @@ pub(super) struct Body {
 }
 
 /// Reads a body.
-pub(super) fn read(body: &[u8], input: &Input) -> Result<Body, InputError> {
-    let mut sink = Sink::new(input);
+pub(super) fn read(body: &[u8], input: &Input, room: Room<'_>) -> Result<Body, DecodeError> {
+    let mut sink = Sink::new(input, room, body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
     let outcome = json.deserialize_any(Root { sink: &mut sink }).and_then(|root| json.end().map(|()| root));
     if let Some((fault, path)) = sink.fault.take() {
-        return Err(fault.at(pointer(&sink.root, &path)));
+        return Err(fault.at(pointer(&sink.root, &path)).into());
+    }
+    if let Some(bytes) = sink.needed() {
+        return Err(DecodeError::Memory(bytes));
     }
     let pixel_range = outcome.map_err(|e| match e.classify() {
         serde_json::error::Category::Data => InputError::unprocessable(e.to_string()).at(sink.root.clone()),

@@ -9,6 +9,7 @@ mod outbox;
 mod queue;
 mod reading;
 mod removal;
+mod retention;
 mod thinning;
 mod wishes;
 
@@ -184,6 +185,7 @@ fn progress(step: u64) -> Progress {
         fraction,
         samples_per_second: speed,
         eta_seconds: eta,
+        checkpoint_interval_seconds: Some(5.0),
         eta_at_most: false,
     }
 }
