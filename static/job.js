@@ -132,7 +132,7 @@ function jobPage(root, first, { problem, signal }) {
   }, REFRESH_MS, signal);
 
   const look = throttle(() => {
-    api.diagnostics(job.id, inside.newest(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
+    api.diagnostics(job.id, inside.known(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
   }, LOOK_MS, signal);
 
   /** Events come at a bounded rate; the history has more points. */
@@ -168,7 +168,7 @@ function jobPage(root, first, { problem, signal }) {
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
     if (fresh) charts.set(history);
-    if (fresh && event.type === 'epoch') look();
+    if (fresh && (event.type === 'epoch' || event.epoch === 1)) look();
   }
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);

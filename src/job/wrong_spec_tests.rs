@@ -165,6 +165,8 @@ fn values_out_of_range() {
         (json!({"priority": "high"}), "#/priority", "a whole number within -100 to 100 is needed"),
         (json!({"batch_size": 0}), "#/batch_size", "0 is not within 1 to"),
         (json!({"epochs": 0}), "#/epochs", "0 is not within 1 to"),
+        (json!({"evaluate_every": 0}), "#/evaluate_every", "0 is not within 1 to"),
+        (json!({"evaluate_every": null}), "#/evaluate_every", "a whole number"),
         (json!({"steps": 0}), "#/steps", "0 is not within 1 to"),
         (json!({"seed": -1}), "#/seed", "a whole number"),
         (json!({"weight_decay": -0.1}), "#/weight_decay", "at least 0"),
@@ -354,7 +356,7 @@ fn a_spec_that_uses_every_field_is_accepted() {
         "gradient_clip": {"type": "norm", "max_norm": 5},
         "weight_decay": 0.0001, "batch_size": 64, "epochs": 3, "steps": null, "seed": u64::MAX,
         "early_stopping": {"monitor": "validation_accuracy", "patience": 2, "min_delta": 0.001, "restore_best": false},
-        "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
+        "evaluate_every": 2, "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
         "webhook": "https://example.com/hook?from=dojang",
     });
     let missing: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| spec.get(name).is_none()).collect();

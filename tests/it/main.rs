@@ -14,6 +14,7 @@
 //! - `derived`: jobs that go on from others, or do them again
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
+//! - `progress`: what a job says of itself while it trains
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `tasks`: the death of each of the server's own tasks
@@ -56,6 +57,7 @@ mod logs;
 mod main_job;
 mod metrics;
 mod process;
+mod progress;
 mod queue;
 mod recipes;
 mod restart;

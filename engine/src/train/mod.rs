@@ -137,7 +137,7 @@ pub enum TrainEvent {
         /// Whether early stopping takes the epoch for the best so far.
         is_best: bool,
     },
-    /// Diagnostics at the end of an epoch.
+    /// Diagnostics at the end of an epoch, or within a long first one.
     Diagnostics(Box<Diagnostics>),
 }
 

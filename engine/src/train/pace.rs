@@ -45,6 +45,14 @@ pub(super) fn evaluations_between(earlier: u64, evaluated: u64, evaluate_every: 
 /// The epochs from the first that all have diagnostics.
 const DIAGNOSED_EPOCHS: u64 = 32;
 
+/// The first mini-batch within a first epoch that has diagnostics: shorter ones are soon over.
+const LONG_EPOCH: u64 = 1024;
+
+/// Whether a mini-batch has diagnostics before the first epoch ends: the 1024th, and then always the one four times as far.
+fn has_early_diagnostics(step: u64) -> bool {
+    step >= LONG_EPOCH && step.is_power_of_two() && (step / LONG_EPOCH).ilog2().is_multiple_of(2)
+}
+
 /// Whether an epoch, from 1, has diagnostics: every epoch up to 32, every second up to 64, every fourth up to 128, and so on.
 /// Their number grows with the logarithm of the epochs trained, and does not depend on how many are planned.
 fn has_diagnostics(epoch: u64) -> bool {
@@ -83,9 +91,13 @@ impl Pace {
         self.ends_epoch(step) && (self.epoch(step).is_multiple_of(self.evaluate_every) || step == self.total)
     }
 
-    /// Whether an epoch ends with mini-batch `step` and has diagnostics.
+    /// Whether mini-batch `step` has diagnostics: at the end of an epoch, or within the first one.
     pub(super) fn has_diagnostics(&self, step: u64) -> bool {
-        self.ends_epoch(step) && (has_diagnostics(self.epoch(step)) || step == self.total)
+        if self.ends_epoch(step) {
+            has_diagnostics(self.epoch(step)) || step == self.total
+        } else {
+            step < self.per_epoch && has_early_diagnostics(step)
+        }
     }
 }
 
@@ -102,6 +114,14 @@ mod tests {
             [34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62, 64, 68, 72, 76, 80, 84, 88, 92, 96, 100]
         );
         assert_eq!((until(100_000).len(), until(1_000_000).len()), (216, 270));
+    }
+
+    #[test]
+    fn a_long_first_epoch_has_diagnostics_before_it_ends() {
+        let pace = Pace { per_epoch: 100_000, total: 250_000, evaluate_every: 1 };
+        let steps: Vec<_> = (1..=pace.total).filter(|step| pace.has_diagnostics(*step)).collect();
+        assert_eq!(steps, [1024, 4096, 16_384, 65_536, 100_000, 200_000, 250_000]);
+        assert!((1..1000).all(|step| !Pace { per_epoch: 1000, ..pace }.has_diagnostics(step)));
     }
 
     #[test]

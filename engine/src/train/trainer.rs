@@ -191,7 +191,7 @@ impl<'a> Trainer<'a> {
                 learning_rate: self.learning_rate(step - 1),
                 is_evaluated: self.pace.evaluates(step),
             });
-            match self.end_epoch(observer) {
+            match self.inspect(observer) {
                 Some(Verdict::Stop) => return self.sound(Outcome::EarlyStopped),
                 Some(_) => {}
                 None => return Outcome::Diverged { step },
@@ -221,8 +221,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Does what is due where an epoch ends with this step: evaluation and diagnostics; `None` if a weight is not finite.
-    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Option<Verdict> {
+    /// Does what is due after this step: evaluation and diagnostics; `None` if a weight is not finite.
+    fn inspect(&mut self, observer: &mut dyn Observer) -> Option<Verdict> {
         let step = self.step();
         let epoch = self.pace.epoch(step);
         let mut verdict = Verdict::GoOn;

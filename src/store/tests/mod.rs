@@ -10,6 +10,7 @@ mod queue;
 mod reading;
 mod removal;
 mod retention;
+mod thinning;
 mod wishes;
 
 use std::time::Duration;

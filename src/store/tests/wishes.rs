@@ -231,6 +231,13 @@ async fn what_is_left_is_told_in_the_order_of_the_queue() {
     // Half of ten epochs of a thousand samples, at ten thousand thirds of a sample a second.
     let seconds: Vec<_> = rests.iter().map(|rest| rest.seconds.map(|seconds| (seconds * 1e6).round())).collect();
     assert_eq!(seconds, [Some(300_000.0), Some(1_500_000.0), None]);
+    // The checkpoint was saved after 50 sevenths of a second.
+    sqlx::query("update jobs set spec = replace(spec, '\"max_seconds\":null', '\"max_seconds\":8')")
+        .execute(&house.writer)
+        .await
+        .unwrap();
+    let rests = house.rests().await.unwrap();
+    assert!((rests[1].seconds.unwrap() - (8.0 - 50.0 / 7.0)).abs() < 1e-9, "{rests:?}");
 }
 
 #[tokio::test]
