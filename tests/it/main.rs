@@ -15,6 +15,7 @@
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
+//! - `memory`: what requests, models and runs take of it
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
@@ -48,6 +49,7 @@ mod hosts;
 mod imports;
 mod layering;
 mod main_job;
+mod memory;
 mod metrics;
 mod process;
 mod queue;
