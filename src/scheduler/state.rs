@@ -102,7 +102,7 @@ impl Scheduler {
         Self(Arc::new(Inner {
             store,
             library,
-            hub: Hub::default(),
+            hub: Hub::new(instruments.meters.ended.clone()),
             wake: Notify::new(),
             running: Mutex::default(),
             cores: Cores::new(capacity.threads),
