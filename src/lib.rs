@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | 0 | [`engine`], a crate of its own | numbers only: layers, losses, optimizers, training, checkpoints |
 //! | ½ | [`tls`] | whose cryptography encrypts connections |
+//! | ½ | [`text`] | characters that have no place in names |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
@@ -45,5 +46,6 @@ pub mod memory;
 pub mod scheduler;
 pub mod serving;
 pub mod store;
+pub mod text;
 pub mod tls;
 pub mod webhooks;
