@@ -24,6 +24,7 @@ mod models;
 mod params;
 mod pause;
 mod predict;
+mod process_metrics;
 mod prometheus;
 mod recipes;
 mod router;

@@ -16,6 +16,7 @@
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `progress`: what a job says of itself while it trains
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
+//! - `memory`: what requests, models and runs take of it
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `tasks`: the death of each of the server's own tasks
 //! - `logs`: a stderr that is closed, full, or never read; `startup`: what is found wrong before anything is made
@@ -55,6 +56,7 @@ mod layering;
 #[cfg(unix)]
 mod logs;
 mod main_job;
+mod memory;
 mod metrics;
 mod process;
 mod progress;
