@@ -1,12 +1,13 @@
 //! `/v1/models`: what can predict.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::api::Api;
 use super::error::Problem;
 use super::list::List;
+use super::params::Path;
 use crate::store::ModelEntry;
 
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<List<ModelEntry>>, Problem> {

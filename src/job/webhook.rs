@@ -35,7 +35,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("a URL holds no spaces and no control characters".into());
     }
-    let url = Url::parse(text).map_err(|error| format!("no URL: {error}; {EXAMPLE}"))?;
+    let url = Url::parse(text).map_err(|_| format!("no URL with a scheme and a host; {EXAMPLE}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{}` is not http or https; {EXAMPLE}", url.scheme().escape_debug()));
     }
