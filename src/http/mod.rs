@@ -24,6 +24,7 @@ mod params;
 mod pause;
 mod predict;
 mod prometheus;
+mod query;
 mod recipes;
 mod router;
 mod same_site;

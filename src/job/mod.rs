@@ -8,9 +8,10 @@
 //! - [`status`]: the states of a job and the legal moves between them; [`hold`]: how long one waits that brings servers down
 //! - [`event`]: the entries of a job's log
 //! - [`webhook`]: what other services are told, and where; [`address`]: what of the internet is public
-//! - [`view`]: a job as its readers see it
+//! - [`view`]: a job as its readers see it; [`build`]: the program and the kernels that trained it
 
 pub mod address;
+pub mod build;
 pub mod check;
 pub mod event;
 pub mod fault;

@@ -11,6 +11,7 @@
 //! - `queue`: jobs claimed and given back; `wishes`: cancelled, paused and resumed
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network
+//! - `builds`: the builds and kernels that train a job
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `removal`: jobs and models deleted; `space`: the disk that they took, given back
 //! - `inspect`: a database copied, looked over and made compact, for those who care for the data
@@ -18,6 +19,7 @@
 //! - `moves`: the one helper that changes a job's status
 //! - `migrations`: the tables; `chunks`, `row`, `from_row`: how things lie in them and are read
 
+mod builds;
 mod checkpoints;
 mod chunks;
 mod counts;
