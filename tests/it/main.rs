@@ -11,6 +11,8 @@
 //! - `uploads`: datasets that clients send and remove
 //! - `wishes`: pause, resume and cancel, one by one and twenty at once
 //! - `derived`: jobs that go on from others, or do them again
+//! - `lists`: pages that follow what is deleted; `queries`: query fields, and dry runs
+//! - `builds`: the build and kernels that trained a job
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
@@ -29,6 +31,7 @@
 
 mod allocation;
 mod browser;
+mod builds;
 mod care;
 #[cfg(unix)]
 mod clock;
@@ -45,9 +48,11 @@ mod gradient_check;
 mod harness;
 mod imports;
 mod layering;
+mod lists;
 mod main_job;
 mod metrics;
 mod process;
+mod queries;
 mod queue;
 mod recipes;
 mod restart;

@@ -17,7 +17,7 @@ fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 }
 
 /// Twelve points, left and right of zero, as `np.savez_compressed("points.npz", x=…, y=…)` writes them.
-fn points() -> Vec<u8> {
+pub(crate) fn points() -> Vec<u8> {
     let side = |i: usize| if i.is_multiple_of(2) { -1.0f32 } else { 1.0 };
     let x: Vec<u8> = (0..12).flat_map(|i| [side(i) * 40.0, i as f32].map(f32::to_le_bytes).concat()).collect();
     let y: Vec<u8> = (0..12u64).flat_map(|i| (i % 2).to_le_bytes()).collect();

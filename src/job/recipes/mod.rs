@@ -58,8 +58,13 @@ registry! {
     "simple_convnet",
     "deep_convnet",
     "fast99",
+    "perceptron_and",
+    "perceptron_or",
+    "perceptron_nand",
     "perceptron_xor",
     "xor_two_layer",
+    "spiral_two_layer",
+    "moons_two_layer",
 }
 
 /// All recipes, in the order in which they are listed.
