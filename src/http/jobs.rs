@@ -66,7 +66,8 @@ pub(super) async fn list(
 async fn accepted_job(api: &Api, text: &str) -> Result<Uuid, Problem> {
     let refused = || {
         let text = text.escape_debug();
-        let detail = format!("the query string: `after` `{text}` is the id of no job; it takes the `last_id` of a page");
+        let detail =
+            format!("the query string: `after` `{text}` is the id of no job; it takes the `last_id` of a page");
         Problem::bad_request(detail)
     };
     let id = Uuid::try_parse(text).map_err(|_| refused())?;

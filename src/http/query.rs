@@ -52,7 +52,8 @@ pub(super) async fn refuse_unknown_fields(request: Request, next: Next) -> Respo
 fn unknown_field(method: &Method, route: &str, query: &str) -> Option<Problem> {
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
     let known = fields_read(method, route);
-    let unknown = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name).find(|name| !known.contains(&&**name))?;
+    let unknown =
+        form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name).find(|name| !known.contains(&&**name))?;
     let hint = match (suggestion(&unknown, known.iter().copied()), known) {
         (_, []) => "; this route takes none".to_owned(),
         (near, known) if near.is_empty() => format!("; this route takes {}", known.join(", ")),

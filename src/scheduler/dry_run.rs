@@ -31,12 +31,8 @@ impl Scheduler {
     /// Every fault of the spec; a failure of the store.
     pub async fn dry_run(&self, spec: TrainSpec) -> Result<DryRun, SubmitError> {
         let plan = self.plan_with_data(spec)?;
-        let query = JobQuery {
-            status: Some(Status::Succeeded),
-            limit: LOOKED_THROUGH,
-            after: None,
-            order: Order::Newest,
-        };
+        let query =
+            JobQuery { status: Some(Status::Succeeded), limit: LOOKED_THROUGH, after: None, order: Order::Newest };
         let past = self.store().jobs(&query).await?.data;
         let estimated_seconds = past.iter().find_map(|job| estimate(&plan, job));
         Ok(DryRun { plan: plan.summary(), estimated_seconds })

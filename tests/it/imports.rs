@@ -187,7 +187,10 @@ async fn the_weights_of_every_version_can_be_fetched() {
         let path = format!("/v1/models/mnist/versions/{version}/weights");
         for query in ["", "?format=safetensors"] {
             let response = client.request("GET", &format!("{path}{query}")).send().await.expect("an answer");
-            assert_eq!((response.status(), response.headers()["etag"].to_str().expect("text")), (StatusCode::OK, &*tag));
+            assert_eq!(
+                (response.status(), response.headers()["etag"].to_str().expect("text")),
+                (StatusCode::OK, &*tag)
+            );
             let name = format!("attachment; filename=\"mnist-{}.safetensors\"", &sha256[..12]);
             assert_eq!(response.headers()["content-disposition"], name);
             assert_eq!(response.bytes().await.expect("a body"), weights);
@@ -195,7 +198,10 @@ async fn the_weights_of_every_version_can_be_fetched() {
         let again = client.request("GET", &path).header("if-none-match", &tag).send().await.expect("an answer");
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         let head = client.request("HEAD", &path).send().await.expect("an answer");
-        assert_eq!((head.status(), head.headers()["content-length"].to_str().ok()), (StatusCode::OK, Some(&*weights.len().to_string())));
+        assert_eq!(
+            (head.status(), head.headers()["content-length"].to_str().ok()),
+            (StatusCode::OK, Some(&*weights.len().to_string()))
+        );
         let (status, problem) = client.get(&format!("{path}?format=onnx")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(problem["detail"].as_str().expect("text").contains("`onnx` is not available; there is safetensors"));
@@ -205,6 +211,9 @@ async fn the_weights_of_every_version_can_be_fetched() {
     }
     assert_eq!(client.delete("/v1/models/mnist/versions/1").await.0, StatusCode::NO_CONTENT);
     assert_eq!(client.get("/v1/models/mnist/versions/1/weights").await.0, StatusCode::NOT_FOUND);
-    assert_eq!(client.request("GET", "/v1/models/mnist/versions/2/weights").send().await.expect("an answer").status(), 200);
+    assert_eq!(
+        client.request("GET", "/v1/models/mnist/versions/2/weights").send().await.expect("an answer").status(),
+        200
+    );
     site.stop().await;
 }

@@ -27,6 +27,7 @@
 //! - `webhooks`: news of jobs, sent to other services
 //! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
+//! - `readme`: its commands print what it says; `printed`: what a command printed, compared
 //! - `dashboard`: the page in Chromium; `browser`: who drives it
 
 mod allocation;
@@ -51,9 +52,12 @@ mod layering;
 mod lists;
 mod main_job;
 mod metrics;
+mod printed;
 mod process;
 mod queries;
 mod queue;
+#[cfg(unix)]
+mod readme;
 mod recipes;
 mod restart;
 #[cfg(unix)]
