@@ -26,6 +26,7 @@ mod pause;
 mod predict;
 mod process_metrics;
 mod prometheus;
+mod query;
 mod query_values;
 mod recipes;
 mod router;

@@ -12,6 +12,8 @@
 //! - `uploads`: datasets that clients send and remove
 //! - `wishes`: pause, resume and cancel, one by one and twenty at once
 //! - `derived`: jobs that go on from others, or do them again
+//! - `lists`: pages that follow what is deleted; `queries`: query fields, and dry runs
+//! - `builds`: the build and kernels that trained a job
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `progress`: what a job says of itself while it trains
@@ -31,10 +33,12 @@
 //! - `webhooks`: news of jobs, sent to other services
 //! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
+//! - `readme`: its commands print what it says; `printed`: what a command printed, compared
 //! - `dashboard`: the page in Chromium; `browser`: who drives it
 
 mod allocation;
 mod browser;
+mod builds;
 mod care;
 mod checkpoints;
 #[cfg(unix)]
@@ -53,14 +57,19 @@ mod harness;
 mod hosts;
 mod imports;
 mod layering;
+mod lists;
 #[cfg(unix)]
 mod logs;
 mod main_job;
 mod memory;
 mod metrics;
+mod printed;
 mod process;
 mod progress;
+mod queries;
 mod queue;
+#[cfg(unix)]
+mod readme;
 mod recipes;
 mod restart;
 #[cfg(unix)]

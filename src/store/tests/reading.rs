@@ -129,7 +129,7 @@ async fn versions_count_up_for_each_model() {
         house.succeed(run, vec![i as u8]).await;
         jobs.push(job.id);
     }
-    let models = house.models().await.unwrap();
+    let models = house.models(None, 200).await.unwrap().data;
     let shape: Vec<_> = models
         .iter()
         .map(|m| {
@@ -141,7 +141,7 @@ async fn versions_count_up_for_each_model() {
         })
         .collect();
     let a = vec![(3, jobs[3]), (2, jobs[2]), (1, jobs[0])];
-    assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "that with the newest version first");
+    assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "by their names, the newest version of each first");
 
     let version = async |name, version| house.model_version(name, version).await.unwrap();
     let newest = house.newest_model().await.unwrap().unwrap();
@@ -201,7 +201,7 @@ async fn weights_that_no_job_has_trained_are_versions_too() {
     let model = house.model("digits").await.unwrap().unwrap();
     assert_eq!((model.latest_version, &model.versions[..2]), (3, &[again, version.clone()][..]));
     assert_eq!((model.versions[2].source, model.versions[2].job), (Source::Job, Some(run.job)));
-    assert_eq!(house.models().await.unwrap(), [model]);
+    assert_eq!(house.models(None, 200).await.unwrap().data, [model]);
     assert_eq!(house.model_version("digits", Some(2)).await.unwrap(), Some(version));
     assert_eq!(house.weights(&sha256(&[2])).await.unwrap(), Some(vec![2]));
     assert_eq!(house.model("none").await.unwrap(), None);
