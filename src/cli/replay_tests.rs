@@ -45,11 +45,14 @@ fn api_is_sound(reported: &Reported) {
     }
     assert_eq!(progress["eta_at_most"], true);
     assert_eq!((&view["metrics"]["loss"], &view["metrics"]["accuracy"]), (&event["loss"], &event["accuracy"]));
-    let eta = progress["eta_seconds"].as_f64().expect("known from the first report on");
-    assert!(eta <= reported.allowed + 1e-6, "{eta} of {}", reported.allowed);
-    is_near(progress["samples_per_second"].as_f64(), reported.true_speed);
-    // A mini-batch of three seconds cannot be helped; neither can one and an evaluation.
-    assert!(reported.silence <= 3.9, "{}", reported.silence);
+    // The first mini-batch says nothing of the speed.
+    if progress["step"].as_u64() > Some(1) {
+        let eta = progress["eta_seconds"].as_f64().expect("known from the second mini-batch on");
+        assert!(eta <= reported.allowed + 1e-6, "{eta} of {}", reported.allowed);
+        is_near(progress["samples_per_second"].as_f64(), reported.true_speed);
+    }
+    // A mini-batch of three seconds cannot be helped; neither can one with the warm-up of a run.
+    assert!(reported.silence <= 5.1, "{}", reported.silence);
 }
 
 fn is_near(speed: Option<f64>, truth: Option<f64>) {
@@ -61,7 +64,8 @@ fn command_line_is_sound(reported: &Reported) {
     for columns in [80, 60] {
         let line =
             ProgressLine::of(&reported.metrics, reported.job.progress.epochs).fit(columns, Paint::without_colours());
-        assert!(line.chars().count() <= columns && line.ends_with(" left"), "{line}");
+        let has_time = reported.metrics.eta_seconds.is_none() || line.ends_with(" left");
+        assert!(line.chars().count() <= columns && has_time, "{line}");
         let of = line.strip_prefix("epoch ").and_then(|rest| rest.split_once(' ')).expect("the epoch").0;
         let (epoch, epochs) = of.split_once('/').expect("two numbers");
         assert!(epoch.parse::<u64>().expect("a number") <= epochs.parse().expect("a number"), "{line}");
@@ -116,7 +120,7 @@ fn page_is_sound(shown: &[Shown]) {
     assert_eq!(text.lines().count(), shown.len());
     for (line, one) in text.lines().zip(shown) {
         let parts: Vec<_> = line.split(" · ").collect();
-        let [share, epoch, _, speed, left] = parts[..] else { panic!("{line}") };
+        let [share, epoch, _, ref rest @ ..] = parts[..] else { panic!("{line}") };
         assert!(
             share.strip_suffix('%').is_some_and(|share| share.parse::<u64>().is_ok_and(|share| share <= 100)),
             "{line}"
@@ -124,6 +128,10 @@ fn page_is_sound(shown: &[Shown]) {
         let (epoch, epochs) =
             epoch.strip_prefix("Epoch ").and_then(|rest| rest.split_once(" of ")).expect("two numbers");
         assert!(epoch.parse::<u64>().expect("a number") <= epochs.parse().expect("a number"), "{line}");
+        if rest.is_empty() && one.event["samples_per_second"].is_null() {
+            continue;
+        }
+        let [speed, left] = rest[..] else { panic!("{line}") };
         assert!(left.starts_with("at most ") && left.ends_with(" left"), "{line}");
         let speed = speed.strip_suffix(" samples/s").expect("a speed");
         let speed = match speed.strip_suffix('k') {

@@ -36,6 +36,8 @@ const STEPS_PER_EPOCH: u64 = 100;
 const EPOCHS: u64 = 2000;
 const MAX_SECONDS: f64 = 8.0 * 3600.0;
 const EVALUATION: Duration = Duration::from_millis(800);
+/// Time that the first mini-batch of a run takes besides.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Seconds of a mini-batch, from these seconds of training on.
 const SPEEDS: [(f64, f64); 5] = [(0.0, 0.2), (5400.0, 0.8), (10_800.0, 0.05), (16_200.0, 3.0), (21_600.0, 0.2)];
@@ -194,7 +196,8 @@ impl Replay<'_> {
             }
             step += 1;
             let seconds = batch_seconds(trained);
-            self.hands.advance(Duration::from_secs_f64(seconds));
+            let warm_up = if trained > before { Duration::ZERO } else { WARM_UP };
+            self.hands.advance(Duration::from_secs_f64(seconds) + warm_up);
             let score = Score { loss: 100.0 / step as f64, correct: 50, samples: BATCH };
             let epoch = step.div_ceil(STEPS_PER_EPOCH);
             let is_evaluated = step.is_multiple_of(STEPS_PER_EPOCH);

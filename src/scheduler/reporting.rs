@@ -72,14 +72,16 @@ pub(super) struct Speed {
 
 impl Speed {
     pub(super) fn trained(&mut self, samples: u64, took: Duration) {
-        keep_last(&mut self.windows, (samples, took));
+        if samples > 0 {
+            keep_last(&mut self.windows, (samples, took));
+        }
     }
 
     pub(super) fn evaluated(&mut self, took: Duration) {
         keep_last(&mut self.evaluations, took);
     }
 
-    /// `None` before the first report of the run.
+    /// `None` before the second mini-batch of the run is reported.
     pub(super) fn samples_per_second(&self) -> Option<f64> {
         let samples: u64 = self.windows.iter().map(|(samples, _)| samples).sum();
         let seconds = self.windows.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>();

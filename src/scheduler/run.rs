@@ -49,7 +49,7 @@ pub(super) enum Ending {
     /// The weights are final.
     Trained(Box<Trained>),
     /// The run was told to give its job back, in this state.
-    GivenBack(Box<Snapshot>, Standing),
+    GivenBack(Box<Snapshot>, Box<Standing>),
     /// Another worker owns the job.
     Fenced,
     /// The job cannot be trained to its end.
@@ -147,7 +147,7 @@ fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
         Driven::GivenBack(snapshot) => {
             let mut standing = standing_of(watch, false);
             standing.reach(&snapshot);
-            Ending::GivenBack(Box::new(snapshot), standing)
+            Ending::GivenBack(Box::new(snapshot), Box::new(standing))
         }
         Driven::Fenced => Ending::Fenced,
         Driven::Failed { reason, error } => Ending::Failed { reason, error },

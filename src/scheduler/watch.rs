@@ -123,8 +123,11 @@ pub(super) struct Watch<'a> {
     /// Sums since the last point of the history, and since the last metrics event.
     point: Score,
     report: Score,
-    /// When that event came, and the evaluations since.
+    /// When that event came, and the evaluations since. Of the first one, the end of the first mini-batch: it warms up caches
+    /// and threads, and says nothing of the speed.
     report_began: Duration,
+    /// Samples of `report` that were trained before.
+    warm_up: u64,
     evaluating: Duration,
     /// Whether a share of the training has passed since then that is worth a report.
     is_report_due: bool,
@@ -165,6 +168,7 @@ impl<'a> Watch<'a> {
             point: Score::default(),
             report: Score::default(),
             report_began: now,
+            warm_up: 0,
             evaluating: Duration::ZERO,
             is_report_due: false,
             last: None,
@@ -264,7 +268,7 @@ impl<'a> Watch<'a> {
         let Some(last) = self.last.filter(|_| self.report.samples > 0) else { return };
         let window = std::mem::take(&mut self.report);
         let took = (self.now - self.report_began).saturating_sub(std::mem::take(&mut self.evaluating));
-        self.speed.trained(window.samples, took);
+        self.speed.trained(window.samples - std::mem::take(&mut self.warm_up), took);
         self.report_began = self.now;
         self.is_report_due = false;
         self.frame.meters.steps.increment(last.step.saturating_sub(self.counted));
@@ -311,7 +315,9 @@ impl<'a> Watch<'a> {
         let epochs_done = progress.step / self.frame.steps_per_epoch.max(1);
         let evaluations = evaluations_after(epochs_done, progress.epochs, self.frame.evaluate_every) as f64;
         let evaluation = self.speed.evaluation().unwrap_or_default().as_secs_f64();
-        let plan = samples / self.speed.samples_per_second()? + evaluations * evaluation;
+        // Before this run has one, the speed of the last run will do.
+        let speed = self.speed.samples_per_second().or(progress.samples_per_second)?;
+        let plan = samples / speed + evaluations * evaluation;
         let allowed = self.frame.max_seconds.map_or(f64::INFINITY, |max| max - self.trained_seconds(self.now));
         Some(plan.min(allowed).max(0.0))
     }
@@ -331,7 +337,9 @@ impl Observer for Watch<'_> {
         let now = self.frame.awake.up();
         let took = now - std::mem::replace(&mut self.now, now);
         self.reach(batch.step);
-        self.last = Some(batch);
+        if self.last.replace(batch).is_none() {
+            (self.report_began, self.warm_up) = (now, batch.score.samples);
+        }
         self.point.add(batch.score);
         self.report.add(batch.score);
         let total_steps = self.standing.progress.total_steps;

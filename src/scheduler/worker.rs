@@ -162,7 +162,7 @@ impl Scheduler {
     async fn conclude(&self, recorder: &mut Recorder, job: &Job, ending: Ending) -> Result<(), Lost> {
         let finish = match ending {
             Ending::Fenced => return Err(Lost::Fenced),
-            Ending::GivenBack(snapshot, standing) => return self.give_back(recorder, job, *snapshot, standing).await,
+            Ending::GivenBack(snapshot, standing) => return self.give_back(recorder, job, *snapshot, *standing).await,
             Ending::Trained(trained) => {
                 let Trained { reason, network, parameters, evaluation, standing, last } = *trained;
                 if all_finite(&parameters) {

@@ -266,7 +266,7 @@ async fn errors_are_sentences_of_ours() {
         ((422, "POST", "/predict".into(), octets, vec![0; 5]), "5 bytes are not a whole number of images"),
         ((400, "POST", "/predict".into(), jpeg, b"\xff\xd8\xff\xe0\x00".to_vec()), "damaged picture: it is cut off"),
         ((400, "POST", "/predict".into(), Some("image/png"), b"\x89PNG\r\n\x1a\nx".to_vec()), "damaged picture"),
-        ((422, "POST", "/v1/jobs".into(), json, b"{\"webhook\": \"x\"}".to_vec()), "no URL with a scheme"),
+        ((422, "POST", "/v1/jobs".into(), json, b"{\"webhook\": \"x\"}".to_vec()), "no URL: it has no scheme"),
     ];
     for ((expected, method, path, kind, body), words) in cases {
         let (status, problem) = send(&site, method, &path, kind, body).await;

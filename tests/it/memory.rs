@@ -228,9 +228,15 @@ async fn models_give_way_to_each_other_and_to_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_a_larger_budget_runs_alone() {
     let site = Site::start().await;
-    let first = site.client.submit(&long_job()).await;
+    // Both wait while another trains, so that neither has begun.
+    let busy = site.client.submit(&long_job()).await;
+    let (first, second) = (site.client.submit(&long_job()).await, site.client.submit(&long_job()).await);
+    for job in [&first, &second] {
+        assert_eq!(site.client.ask(job, "pause").await.0, 200);
+    }
+    site.client.ask(&busy, "cancel").await;
+    site.client.finished(&busy).await;
     let peak = site.client.job(&first).await["peak_memory_bytes"].as_u64().expect("a number");
-    let second = site.client.submit(&long_job()).await;
     // Half of it is not enough for either, and all of it not for both.
     let site = Site::start_in_with(site.stop().await, |config| {
         config.slots = 2;
@@ -239,6 +245,9 @@ async fn a_job_of_a_larger_budget_runs_alone() {
     .await;
     let (status, _) = site.client.post("/v1/jobs", &long_job()).await;
     assert_eq!(status, 422, "a new one is not accepted");
+    for job in [&first, &second] {
+        assert_eq!(site.client.ask(job, "resume").await.0, 200);
+    }
     let steps = async |job: &str| site.client.job(job).await["progress"]["step"].as_u64().expect("a number");
     let (runs, waits) = loop {
         match (steps(&first).await, steps(&second).await) {
