@@ -1,11 +1,12 @@
 //! Readers who take nothing: they cost little, hold nobody up, and go.
 
+use std::path::Path;
 use std::time::Duration;
 
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection as _, Executor as _};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
-
-use serde_json::json;
 
 use crate::harness::{Client, Site, Stream, long_job};
 use crate::metrics::scrape;
@@ -21,6 +22,23 @@ async fn stall(base: &str, job: &str) -> TcpStream {
     stream
 }
 
+/// Lengthens the log of the only job by events that are like its last report: reports are limited in rate, so that a job
+/// itself would take a minute for as many.
+async fn lengthen_log(database: &Path) {
+    let options = SqliteConnectOptions::new().filename(database);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database");
+    connection
+        .execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000),
+                  report as (select * from events where type = 'metrics' order by id desc limit 1)
+             insert into events (job, id, type, at, body)
+             select jobs.id, jobs.last_event_id + i, type, at, body from n, report join jobs on jobs.id = report.job",
+        )
+        .await
+        .expect("events");
+    connection.execute("update jobs set last_event_id = last_event_id + 2000").await.expect("a count");
+}
+
 async fn figure(client: &Client, name: &str) -> f64 {
     scrape(client).await[name]
 }
@@ -30,11 +48,12 @@ async fn readers_who_take_nothing_are_dropped_and_the_others_miss_nothing() {
     let site = Site::start_with(|config| config.limits.write_stall = Duration::from_millis(500)).await;
     let client = &site.client;
     // A log of some hundred KiB, more than a connection's buffers hold.
-    let told = json!({
-        "dataset": {"name": "xor"}, "network": [{"type": "affine", "units": 2}], "batch_size": 4, "epochs": 1000,
-    });
-    let told = client.submit(&told).await;
-    client.finished(&told).await;
+    let told = client.submit(&long_job()).await;
+    let mut begun = Stream::open(client, &told, None).await;
+    begun.until(|frame| frame.event == "metrics").await;
+    client.ask(&told, "pause").await;
+    begun.until_state("paused").await;
+    lengthen_log(&site.database()).await;
     let job = client.submit(&long_job()).await;
     let mut reader = Stream::open(client, &job, None).await;
     let mut stalled = Vec::new();
