@@ -36,7 +36,8 @@ pub(crate) fn is_printed(expected: &str, found: &str, numbers: Numbers) -> bool 
 
 /// A text without what differs from run to run: ids, times, ports, durations and speeds.
 pub(crate) fn normalised(text: &str, numbers: Numbers) -> String {
-    // A training that takes long says now and then how far it is. Spaces at the end of a line are not seen.
+    // What takes long says now and then that it lives, or how far it is. Spaces at the end of a line are not seen.
+    let text = text.replace(": alive\n\n", "");
     let lines = text.trim().lines().filter(|line| !line.contains(" samples/s ")).map(str::trim_end);
     let text = lines.collect::<Vec<_>>().join("\n");
     let (mut clean, mut rest) = (String::from("\n"), text.as_str());
@@ -45,7 +46,10 @@ pub(crate) fn normalised(text: &str, numbers: Numbers) -> String {
         // The colon of a member of JSON is none of its value.
         let end = if first == ':' { 1 } else { end };
         if end < 2 && !first.is_ascii_alphanumeric() {
-            clean.push(first);
+            // A number of another length moves what is set in columns.
+            if !(numbers == Numbers::Places && first == ' ' && clean.ends_with(' ')) {
+                clean.push(first);
+            }
             rest = &rest[first.len_utf8()..];
             continue;
         }
@@ -60,15 +64,15 @@ pub(crate) fn normalised(text: &str, numbers: Numbers) -> String {
 /// What stands for a word that differs from run to run; `before` and `after` are the text around it.
 fn replaced(word: &str, before: &str, after: &str, numbers: Numbers) -> Option<&'static str> {
     let is_of = |key: &&str| before.ends_with(&format!("\"{key}\":")) || before.ends_with(&format!("\n{key}: "));
+    let changes = (is_number(word) && after.starts_with(" s)")) || VOLATILE.iter().any(is_of);
+    let of_kernels = numbers == Numbers::Places && (is_fraction(word) || is_hash(word));
     if is_uuid(word) {
         Some("UUID")
     } else if word.parse::<jiff::Timestamp>().is_ok() {
         Some("TIME")
     } else if word.strip_prefix("127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok()) {
         Some("127.0.0.1:PORT")
-    } else if (is_number(word) && after.starts_with(" s)")) || VOLATILE.iter().any(|key| is_of(key)) {
-        Some("N")
-    } else if numbers == Numbers::Places && (is_fraction(word) || is_hash(word)) {
+    } else if changes || of_kernels {
         Some("N")
     } else {
         None

@@ -36,6 +36,58 @@ async fn jobs_are_listed_page_by_page_in_both_orders() {
 }
 
 #[tokio::test]
+async fn a_deleted_job_keeps_its_place_in_the_list() {
+    let house = House::new().await;
+    let mut oldest = Vec::new();
+    for _ in 0..6 {
+        let run = house.running().await;
+        house.succeed(run, vec![1]).await;
+        oldest.push(run.job);
+    }
+    for gone in [5, 2, 3] {
+        house.delete_job(oldest[gone]).await.unwrap();
+    }
+    let newest = JobQuery { limit: 10, ..JobQuery::default() };
+    for (after, rest) in [(5, vec![4, 1, 0]), (3, vec![1, 0]), (2, vec![1, 0]), (4, vec![1, 0])] {
+        let expected: Vec<_> = rest.into_iter().map(|job: usize| oldest[job]).collect();
+        assert_eq!(ids(&house, JobQuery { after: Some(oldest[after]), ..newest }).await, (expected, false), "{after}");
+    }
+    let from_oldest = JobQuery { order: Order::Oldest, after: Some(oldest[2]), limit: 1, ..newest };
+    assert_eq!(ids(&house, from_oldest).await, (vec![oldest[4]], false));
+    for (job, accepted) in [(oldest[2], true), (oldest[4], true), (Uuid::nil(), false)] {
+        assert_eq!(house.job_was_accepted(job).await.unwrap(), accepted);
+    }
+}
+
+#[tokio::test]
+async fn a_job_names_each_build_that_trained_it_once() {
+    let house = House::new().await;
+    let run = house.running().await;
+    for kernels in ["avx512", "avx2", "avx512"] {
+        house.record_build(run, &build(kernels)).await.unwrap();
+    }
+    assert_eq!(house.get(run.job).await.trained_with, [build("avx512"), build("avx2")]);
+    house.succeed(run, vec![1]).await;
+    let again = NewJob { reproduces: Some(run.job), ..new_job(&json!({})) };
+    house.insert_job(&again).await.unwrap();
+    let again = house.claimed().await.run;
+    house.record_build(again, &build("avx2")).await.unwrap();
+    let events = house.succeed(again, vec![2]).await;
+    let kinds: Vec<_> = events.iter().map(|event| event.body.kind()).collect();
+    assert_eq!(kinds, ["alert", "state", "done"], "in the log's order");
+    assert_eq!(events[0].id + 2, events[2].id);
+    let job = house.get(again.job).await;
+    let texts: Vec<_> = job.differs_in.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (job.reproduced, texts),
+        (Some(false), vec!["kernels: avx2, avx512 (original), avx2 (reproduction)".into()])
+    );
+    // What the original was trained with stays known.
+    house.delete_job(run.job).await.unwrap();
+    assert_eq!(house.get(again.job).await.differs_in, job.differs_in);
+}
+
+#[tokio::test]
 async fn jobs_are_listed_by_state() {
     let house = House::new().await;
     let succeeded = house.running().await;
