@@ -1,85 +1,31 @@
 //! The composition root: builds the floors, runs them, and takes them down in the right order.
 
+mod cgroup;
+mod config;
+mod resources;
+
+pub use config::Config;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Wall;
-use crate::data::fetch::Network;
-use crate::data::library::{Library, Options};
-use crate::http::{Api, Limits, Prometheus, Server};
+use crate::data::library::{GivenFolderError, Library};
+use crate::http::{Api, ApiOptions, Process, Prometheus, Server};
+use crate::memory::{MemoryAccount, MemoryShares};
 use crate::scheduler::{Capacity, Instruments, Meters, Scheduler};
-use crate::serving::Models;
+use crate::serving::{self, Models, ServingOptions};
 use crate::store::{Store, StoreError};
+use crate::supervisor::{self, DeadTask, Supervisor};
 use crate::webhooks::{self, Courier, PostError};
 
-/// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`]),
+/// Longest wait for running jobs to save a checkpoint at shutdown. With what connections get after it ([`Limits::drain`](crate::http::Limits::drain)),
 /// and the store, it is less than the ten seconds that `docker stop` waits.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Longest wait for the store to close: nothing is lost without.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// What a server is started with.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Where `dojang.db` and `datasets/` are.
-    pub data_dir: PathBuf,
-    /// A folder with the IDX files of MNIST.
-    pub mnist_dir: Option<PathBuf>,
-    /// A folder with the IDX files of Fashion-MNIST.
-    pub fashion_mnist_dir: Option<PathBuf>,
-    /// Whether datasets may be downloaded.
-    pub fetch: bool,
-    /// Training threads.
-    pub threads: usize,
-    /// Jobs that train at once.
-    pub slots: usize,
-    /// Bytes that training may take at its peak, of all slots together.
-    pub memory_budget: u64,
-    /// Most jobs that may wait: no more are accepted then.
-    pub max_queued: usize,
-    /// Whether jobs that have succeeded or failed keep their last checkpoint, to be forked.
-    pub keep_checkpoints: bool,
-    /// How news of jobs is sent, if it is.
-    pub webhooks: Option<webhooks::Settings>,
-    /// How patient it is with clients.
-    pub limits: Limits,
-    /// The clock on the wall.
-    pub wall: Wall,
-}
-
-impl Config {
-    /// The defaults: loopback, all cores, one job at a time, a thousand that wait, three quarters of the memory.
-    pub fn new(data_dir: PathBuf) -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            data_dir,
-            mnist_dir: None,
-            fashion_mnist_dir: None,
-            fetch: true,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            slots: 1,
-            memory_budget: total_memory().unwrap_or(4 << 30) / 4 * 3,
-            max_queued: 1000,
-            keep_checkpoints: true,
-            webhooks: None,
-            limits: Limits::default(),
-            wall: Wall::default(),
-        }
-    }
-}
-
-/// The machine's memory, where the system tells it.
-fn total_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    kibibytes.checked_mul(1024)
-}
 
 /// Why a server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +42,7 @@ pub enum AppError {
     #[error("failed to open the store: {0}")]
     Store(#[from] StoreError),
     /// The address cannot be listened on.
-    #[error("failed to listen on {addr}: {error}")]
+    #[error("failed to listen on {addr}: {error}{}", advice(error))]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -109,6 +55,32 @@ pub enum AppError {
     /// Nothing can be sent.
     #[error(transparent)]
     Webhooks(#[from] PostError),
+    /// A folder that was given for a dataset does not hold it.
+    #[error(transparent)]
+    Dataset(#[from] GivenFolderError),
+    /// One of the server's own tasks died again and again.
+    #[error("stopped, as it could not go on: {0}")]
+    Died(#[from] DeadTask),
+}
+
+impl AppError {
+    /// Whether an address cannot be listened on as somebody else listens there.
+    pub fn is_taken_port(&self) -> bool {
+        matches!(self, Self::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
+/// A word of help for those who cannot listen on an address.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program, maybe another dojang, uses the port: stop that one, or take another port with --listen \
+             ADDR:PORT (port 0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: name one of its own with --listen",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 mostly need privileges: take another with --listen",
+        _ => "",
+    }
 }
 
 /// A server that is built and bound, but not yet serving.
@@ -120,38 +92,81 @@ pub struct App {
     courier: Option<Courier>,
 }
 
-impl App {
-    /// Opens the store, looks for the datasets and binds the address.
+/// A server whose address is bound and whose datasets are where they should be; nothing has been created yet.
+#[derive(Debug)]
+pub struct Bound {
+    server: Server,
+    config: Config,
+}
+
+impl Bound {
+    /// Checks what was given and binds the address. Connections wait until the server serves.
     ///
     /// # Errors
-    /// What cannot be opened, started or bound.
-    pub async fn build(config: Config) -> Result<Self, AppError> {
-        make_data_dir(&config.data_dir)?;
-        let store = Store::open(&config.data_dir.join("dojang.db")).await?;
-        Self::build_on(store, config).await
+    /// A folder that does not hold its dataset, an address that cannot be bound.
+    pub async fn new(config: Config) -> Result<Self, AppError> {
+        config.datasets().check()?;
+        let listen = |error| AppError::Listen { addr: config.listen, error };
+        let server = Server::bind(config.listen, config.limits).await.map_err(listen)?;
+        Ok(Self { server, config })
     }
 
-    /// As [`build`](Self::build), on a store that is open already.
+    /// Where it listens.
     ///
     /// # Errors
-    /// As of [`build`](Self::build).
-    pub async fn build_on(store: Store, config: Config) -> Result<Self, AppError> {
+    /// If the system does not tell it.
+    pub fn addr(&self) -> Result<SocketAddr, AppError> {
+        self.server.addr().map_err(|error| AppError::Listen { addr: self.config.listen, error })
+    }
+
+    /// The same server, with its data elsewhere.
+    #[must_use]
+    pub fn in_dir(mut self, data_dir: &Path) -> Self {
+        self.config.data_dir = data_dir.to_owned();
+        self
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.config.data_dir
+    }
+
+    /// Opens the store in the data directory, which is made where it is missing, and builds the server on it.
+    ///
+    /// # Errors
+    /// What cannot be made, opened or started.
+    pub async fn build(self) -> Result<App, AppError> {
+        make_data_dir(&self.config.data_dir)?;
+        let store = Store::open(&self.config.data_dir.join("dojang.db")).await?;
+        self.build_on(store)
+    }
+
+    /// Builds the server on a store that is open already.
+    fn build_on(self, store: Store) -> Result<App, AppError> {
+        let addr = self.addr()?;
+        let Self { server, config } = self;
         let store = match &config.webhooks {
             Some(webhooks::Settings { url: Some(_), .. }) => store.telling_the_server(),
             _ => store,
         };
         let prometheus = Prometheus::default();
-        let instruments =
-            webhooks::Instruments { wall: config.wall.clone(), meters: prometheus.record(webhooks::Meters::default) };
+        let supervisor = Supervisor::new(prometheus.record(supervisor::Meters::default), config.failpoints.clone());
+        let instruments = webhooks::Instruments {
+            wall: config.wall.clone(),
+            meters: prometheus.record(webhooks::Meters::default),
+            supervisor: supervisor.clone(),
+        };
         let courier = config.webhooks.as_ref().map(|settings| Courier::new(store.clone(), settings, instruments));
         let courier = courier.transpose()?;
-        let library = Arc::new(Library::with_options(&Options {
-            datasets_dir: config.data_dir.join("datasets"),
-            mnist_dir: config.mnist_dir.clone(),
-            fashion_mnist_dir: config.fashion_mnist_dir.clone(),
-            network: if config.fetch { Network::Allowed } else { Network::Forbidden },
-        }));
-        let models = Arc::new(Models::new(store.clone(), library.clone(), config.threads)?);
+        let library = Arc::new(Library::with_options(&config.datasets()));
+        let shares = MemoryShares { training: config.memory_budget, serving: config.serving_memory };
+        let memory = MemoryAccount::new(shares, config.limits.memory_wait);
+        let options = ServingOptions {
+            threads: config.threads,
+            memory: memory.clone(),
+            meters: prometheus.record(serving::Meters::default),
+        };
+        let models = Models::new(store.clone(), library.clone(), options)?;
         let capacity = Capacity {
             threads: config.threads,
             slots: config.slots,
@@ -159,15 +174,34 @@ impl App {
             job_memory: config.memory_budget / config.slots.max(1) as u64,
             max_queued: config.max_queued as u64,
             keep_checkpoints: config.keep_checkpoints,
+            checkpoints: config.checkpoints,
             webhooks: config.webhooks.as_ref().map(|settings| settings.reach),
         };
-        let instruments = Instruments { wall: config.wall, meters: prometheus.record(Meters::default) };
+        let meters = prometheus.record(Meters::default);
+        let instruments =
+            Instruments { wall: config.wall, meters, supervisor: supervisor.clone(), memory: memory.clone() };
         let scheduler = Scheduler::new(store, library, capacity, instruments);
-        let listen = |error| AppError::Listen { addr: config.listen, error };
-        let server = Server::bind(config.listen, config.limits).await.map_err(listen)?;
-        let addr = server.addr().map_err(listen)?;
-        let api = Api::new(scheduler, models, config.threads, prometheus);
-        Ok(Self { server, addr, api, courier })
+        let process = Process { threads: config.threads, dropped_log_lines: config.dropped_log_lines, supervisor };
+        let api = Api::new(scheduler, models, ApiOptions { process, hosts: config.hosts, memory, prometheus });
+        Ok(App { server, addr, api, courier })
+    }
+}
+
+impl App {
+    /// Binds the address, opens the store and looks for the datasets.
+    ///
+    /// # Errors
+    /// What cannot be bound, opened or started.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        Bound::new(config).await?.build().await
+    }
+
+    /// As [`build`](Self::build), on a store that is open already.
+    ///
+    /// # Errors
+    /// As of [`build`](Self::build).
+    pub async fn build_on(store: Store, config: Config) -> Result<Self, AppError> {
+        Bound::new(config).await?.build_on(store)
     }
 
     /// Where it listens.
@@ -175,22 +209,26 @@ impl App {
         self.addr
     }
 
-    /// Serves until `stop` resolves.
+    /// Serves until `stop` resolves, or one of its own tasks cannot be kept alive.
     ///
     /// Then, in this order: `/readyz` says 503 and streams of events end, running jobs save a checkpoint and go back into
     /// the queue, webhooks under way get a second, connections finish their requests, the store is closed.
     ///
     /// # Errors
-    /// If the jobs of the last process cannot be brought back.
+    /// If the jobs of the last process cannot be brought back; [`AppError::Died`], after it has stopped in order, if a task
+    /// could not be kept alive.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let scheduler = self.api.scheduler.clone();
+        let (scheduler, supervisor) = (self.api.scheduler.clone(), self.api.process.supervisor.clone());
         // This process owns the folder from now on.
         scheduler.library().remove_leftovers();
         scheduler.start().await?;
         let courier = self.courier.map(Courier::start);
         tracing::info!(addr = %self.addr, "serving");
         let wind_down = async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                () = supervisor.wait_for_death() => {}
+            }
             tracing::info!("shutting down");
             let quiet = async {
                 if let Some(courier) = courier {
@@ -203,11 +241,11 @@ impl App {
             }
         };
         tokio::spawn(self.api.keep_up());
-        self.server.serve(self.api, wind_down).await;
+        self.server.serve(self.api, &supervisor, wind_down).await;
         if tokio::time::timeout(CLOSE, scheduler.store().close()).await.is_err() {
             tracing::warn!("the store did not close in time; what it has acknowledged is on the disk");
         }
-        Ok(())
+        supervisor.dead().map_or(Ok(()), |dead| Err(dead.into()))
     }
 }
 

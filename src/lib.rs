@@ -8,9 +8,12 @@
 //! | --- | --- | --- |
 //! | 0 | [`engine`], a crate of its own | numbers only: layers, losses, optimizers, training, checkpoints |
 //! | ½ | [`tls`] | whose cryptography encrypts connections |
+//! | ½ | [`text`] | characters that have no place in names |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
+//! | 2½ | [`supervisor`] | the server's own tasks: restarted when they die, and noticed when they cannot be |
+//! | 2½ | [`memory`] | the one account of the memory that requests and jobs take |
 //! | 3 | [`store`] | SQLite; the only place with sqlx |
 //! | 3½ | [`interop`] | weights as safetensors |
 //! | 4 | [`scheduler`] | the queue, the workers, a job's run, events persisted and then passed on |
@@ -21,7 +24,7 @@
 //! | 7 | [`cli`] | the command line |
 //!
 //! # The way of one job
-//! `POST /v1/jobs` → [`job::spec`] → [`job::plan`] → [`store`] (then 202) → [`scheduler::worker`] claims it → its own thread
+//! `POST /v1/jobs` → [`job::spec`] → [`job::plan`] → [`store`] (then 202) → a worker of [`scheduler`] claims it → its own thread
 //! trains ([`engine::train`]) → what happens is persisted, then passed on ([`scheduler::hub`]) → the final weights are a
 //! model's version → [`serving`] answers `/predict`.
 //!
@@ -40,8 +43,11 @@ pub mod data;
 pub mod http;
 pub mod interop;
 pub mod job;
+pub mod memory;
 pub mod scheduler;
 pub mod serving;
 pub mod store;
+pub mod supervisor;
+pub mod text;
 pub mod tls;
 pub mod webhooks;

@@ -105,6 +105,7 @@ const STOP_REASONS = {
   diverged: 'Diverged',
   user: 'Stopped by you',
   error: 'Stopped by an error',
+  crash_loop: 'Paused by the server',
 };
 
 export function stopReason(reason) {

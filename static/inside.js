@@ -48,14 +48,14 @@ export function insidePanel() {
 
   return {
     element,
-    /** The newest epoch that is known; 0 before the first. */
-    newest: () => epochs.at(-1)?.epoch ?? 0,
-    /** `more`: epochs later than those known. */
+    /** The epoch after which there may be news: of a long first one they come before its end. */
+    known: () => Math.max(0, (epochs.at(-1)?.epoch ?? 0) - 1),
+    /** `more`: epochs from the newest known one on. */
     add(more) {
-      const later = more.filter(({ epoch }) => epoch > (epochs.at(-1)?.epoch ?? 0));
+      const later = more.filter(({ step }) => step > (epochs.at(-1)?.step ?? 0));
       if (later.length === 0) return;
       const shown = epochs[picker.index()]?.epoch;
-      epochs = [...epochs, ...later].slice(-KEPT);
+      epochs = [...epochs.filter(({ epoch }) => epoch < later[0].epoch), ...later].slice(-KEPT);
       element.hidden = false;
       picker.set(epochs, shown);
       draw();

@@ -1,13 +1,13 @@
 // The curves of a job: loss and accuracy, and the learning rate where it is not the same throughout.
 
 import { createChart } from './chart.js';
-import { h } from './dom.js';
+import { h, setText } from './dom.js';
 import * as format from './format.js';
 
 const SERIES = [
   { key: 'window', label: 'Training window', smooth: true },
-  { key: 'test', label: 'Test, each epoch', dots: true },
-  { key: 'validation', label: 'Validation, each epoch', dots: true, optional: true },
+  { key: 'test', label: 'Test, each evaluation', dots: true },
+  { key: 'validation', label: 'Validation, each evaluation', dots: true, optional: true },
 ];
 
 export function jobCharts() {
@@ -32,11 +32,14 @@ export function jobCharts() {
   rates.element.classList.add('wide');
   rates.element.hidden = true;
   let varies = false;
+  const thinned = h('p', { class: 'muted', hidden: true });
 
   return {
-    elements: [h('div', { class: 'columns' }, losses.element, accuracies.element), rates.element],
+    elements: [h('div', { class: 'columns' }, losses.element, accuracies.element), rates.element, thinned],
     /** Draws what a `History` holds. */
-    set({ steps, epochs }) {
+    set({ steps, epochs, resolution }) {
+      setText(thinned, describe(resolution));
+      thinned.hidden = thinned.textContent === '';
       for (const [chart, what] of [[losses, 'loss'], [accuracies, 'accuracy']]) {
         const heldOut = epochs[`validation_${what}`].some((value) => value !== null);
         chart.set({
@@ -50,4 +53,10 @@ export function jobCharts() {
       if (varies) rates.set({ rate: { xs: steps.step, ys: steps.learning_rate } });
     },
   };
+}
+
+/** Says so where the curves have become so long that some of their points are left out. */
+function describe({ steps, epochs }) {
+  const windows = [steps > 1 && format.plural(steps, 'step'), epochs > 1 && format.plural(epochs, 'epoch')].filter(Boolean);
+  return windows.length === 0 ? '' : `A long training: of each ${windows.join(' and each ')} the first, last, least and largest values are drawn.`;
 }

@@ -3,6 +3,7 @@
 import { h, setAttribute, setText } from './dom.js';
 import * as format from './format.js';
 import { cancelButton, progressBar, statusChip } from './parts.js';
+import { timeLeft } from './progress.js';
 import { jobHref } from './router.js';
 
 export function jobRow(job, { onChanged, onError }) {
@@ -65,8 +66,7 @@ function whenOf(job) {
     return [place, `created ${format.ago(job.created_at)}`];
   }
   if (job.status === 'running') {
-    const left = job.progress.eta_seconds;
-    return [left === null ? 'Starting' : `${format.timeLeft(left)} left`, `running for ${format.duration(format.elapsed(job))}`];
+    return [timeLeft(job.progress) || 'Starting', `running for ${format.duration(format.elapsed(job))}`];
   }
   if (job.status === 'paused') return ['Paused', `created ${format.ago(job.created_at)}`];
   const took = format.elapsed(job);

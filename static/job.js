@@ -13,7 +13,8 @@ import { jobCharts } from './job-charts.js';
 import { jobLog } from './job-log.js';
 import { networkPanel, specPanel, usePanel } from './job-panels.js';
 import { openNewJob } from './new-job.js';
-import { applyEvent, cancelButton, deleteButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
+import { cancelButton, deleteButton, isEnded, notice, pauseButton, progressBar, statusChip } from './parts.js';
+import { applyEvent, paceOf } from './progress.js';
 import { resultPanel } from './result.js';
 import { isPicture } from './pixels.js';
 import { tryHref } from './router.js';
@@ -131,8 +132,19 @@ function jobPage(root, first, { problem, signal }) {
   }, REFRESH_MS, signal);
 
   const look = throttle(() => {
-    api.diagnostics(job.id, inside.newest(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
+    api.diagnostics(job.id, inside.known(), signal).then(showInside, (error) => error.name !== 'AbortError' && showError(error));
   }, LOOK_MS, signal);
+
+  /** Events come at a bounded rate; the history has more points. */
+  const reload = throttle(() => {
+    api.metrics(job.id, signal).then(setHistory, (error) => error.name !== 'AbortError' && showError(error));
+  }, REFRESH_MS, signal);
+
+  function setHistory(metrics) {
+    history.replace(metrics);
+    charts.set(history);
+    look();
+  }
 
   function showInside({ epochs, evaluation }) {
     inside.add(epochs);
@@ -148,7 +160,7 @@ function jobPage(root, first, { problem, signal }) {
       stop?.();
       stop = null;
       refresh();
-      look();
+      reload();
       map.refresh();
     }
     if (event.type === 'checkpoint') map.refresh();
@@ -156,7 +168,7 @@ function jobPage(root, first, { problem, signal }) {
     const fresh = event.type === 'metrics' ? history.addStep(event) : history.addEpoch(event);
     if (fresh && !isEnded(job)) setJob(applyEvent(job, event));
     if (fresh) charts.set(history);
-    if (fresh && event.type === 'epoch') look();
+    if (fresh && (event.type === 'epoch' || event.epoch === 1)) look();
   }
 
   const clock = setInterval(() => setText(pace, paceOf(job)), CLOCK_MS);
@@ -169,9 +181,7 @@ function jobPage(root, first, { problem, signal }) {
   return {
     setJob,
     addHistory(metrics) {
-      history.addAll(metrics);
-      charts.set(history);
-      look();
+      setHistory(metrics);
       map.refresh();
     },
   };
@@ -208,25 +218,6 @@ function metricTiles() {
 
 function isHeldOut({ validation_loss, validation_accuracy }) {
   return typeof (validation_accuracy ?? validation_loss) === 'number';
-}
-
-function paceOf(job) {
-  const { progress } = job;
-  const where = `Epoch ${progress.epoch} of ${progress.epochs} · step ${format.count(progress.step)} of ${format.count(progress.total_steps)}`;
-  if (job.status === 'queued') {
-    const place = job.queue_position === null ? 'Waiting for its turn' : `No. ${job.queue_position} in the queue`;
-    const turn = job.queue_eta_seconds > 0 && `its turn in ${format.timeLeft(job.queue_eta_seconds)}`;
-    return [place, turn].filter(Boolean).join(' · ');
-  }
-  if (job.status === 'paused') return [format.progressPercent(progress.fraction), where].join(' · ');
-  if (job.status === 'running') {
-    const speed = progress.samples_per_second === null ? null : `${format.compact(progress.samples_per_second)} samples/s`;
-    const left = progress.eta_seconds === null ? null : `${format.timeLeft(progress.eta_seconds)} left`;
-    const percent = format.progressPercent(progress.fraction);
-    return [percent, where, speed, left, (job.cancel_requested || job.pause_requested) && 'stopping…'].filter(Boolean).join(' · ');
-  }
-  const took = format.elapsed(job);
-  return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');
 }
 
 function titleOf(job) {

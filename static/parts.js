@@ -133,16 +133,3 @@ export function notice() {
     },
   };
 }
-
-/** Lays the fields of a `metrics` or `epoch` event over a job, unless the job is already past it. */
-export function applyEvent(job, event) {
-  if (event.step < job.progress.step) return job;
-  if (event.type === 'metrics') {
-    const { step, epoch, fraction, samples_per_second, eta_seconds, loss, accuracy } = event;
-    const progress = { ...job.progress, step, epoch, fraction, samples_per_second, eta_seconds };
-    return { ...job, progress, metrics: { ...job.metrics, loss, accuracy } };
-  }
-  const { train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss, test_accuracy } = event;
-  const measured = { train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss, test_accuracy };
-  return { ...job, metrics: { ...job.metrics, ...measured } };
-}

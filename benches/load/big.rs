@@ -11,7 +11,9 @@ use dojang::job::plan::{Plan, Premises};
 use dojang::job::spec::TrainSpec;
 use dojang::job::status::{Status, StopReason};
 use dojang::job::view::{LastMetrics, Progress};
-use dojang::store::{Admitted, Finish, LastState, NewCheckpoint, NewJob, NewWeights, News, Store, Terms};
+use dojang::store::{
+    Admitted, Figures, Finish, LastState, NewCheckpoint, NewJob, NewWeights, News, StepPoint, Store, Terms,
+};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -74,13 +76,19 @@ pub(crate) async fn fill(file: &Path, mebibytes: u64) -> u64 {
                 samples_per_second: Some(30_000.0),
                 fraction: n as f64 / EVENTS as f64,
                 eta_seconds: Some(1.5),
+                eta_at_most: false,
             };
             Event { id: claim.last_event_id + n, job: claim.job.id, at, body: EventBody::Metrics(figures) }
         };
         let events: Vec<_> = (1..=EVENTS).map(event).collect();
+        let point = |event: &Event| match &event.body {
+            EventBody::Metrics(metrics) => Some(StepPoint::new(metrics, at)),
+            _ => None,
+        };
+        let figures = Figures { steps: events.iter().filter_map(point).collect(), epochs: vec![] };
         let progress = Progress { step: EVENTS, ..claim.job.progress.clone() };
         let metrics = LastMetrics::default();
-        let news = News { events: &events, looks: &[], progress: &progress, metrics: &metrics };
+        let news = News { events: &events, figures: &figures, looks: &[], progress: &progress, metrics: &metrics };
         let state = bytes(CHECKPOINT, jobs);
         let checkpoint = NewCheckpoint { sha256: sha256_hex(&state), bytes: state, step: EVENTS, trained_seconds: 1.0 };
         store.save_checkpoint(claim.run, &checkpoint, news).await.expect("room");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use dojang::app::{App, Config};
 use dojang::engine::checkpoint::Checkpoint;
 use dojang::engine::network::Network;
-use dojang::engine::train::{Command, Data, Observer, Outcome, Settings, TrainEvent, Trainer};
+use dojang::engine::train::{Command, Data, MiniBatch, Observer, Outcome, Settings, TrainEvent, Trainer};
 use dojang::job::spec::TrainSpec;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -78,22 +78,23 @@ struct Bare {
     evaluating: f64,
 }
 
-/// Sums up how long the evaluations take: from an epoch's last step, or the one before, to the event of its end.
+/// Sums up how long the evaluations take: from an epoch's last step to the event of its end.
 struct EpochWatch {
     evaluating: f64,
     stepped: Instant,
 }
 
 impl Observer for EpochWatch {
-    fn next(&mut self, _step: u64) -> Command {
+    fn mini_batch(&mut self, _batch: MiniBatch) {
         self.stepped = Instant::now();
+    }
+
+    fn next(&mut self, _step: u64) -> Command {
         Command::Continue
     }
 
     fn event(&mut self, event: TrainEvent) {
         match event {
-            // Both are told before `next` is asked: the metrics right after the step, the epoch after its evaluation.
-            TrainEvent::Metrics { .. } => self.stepped = Instant::now(),
             TrainEvent::Epoch { .. } => self.evaluating += self.stepped.elapsed().as_secs_f64(),
             TrainEvent::Diagnostics(_) => {}
         }

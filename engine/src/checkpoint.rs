@@ -15,14 +15,12 @@ use super::train::early_stopping::Best;
 
 const KEY: &str = "dojang.checkpoint";
 
-/// Where training stands, and the sums that the next event will report.
+/// Where training stands. Early versions wrote a `window` besides: sums that an observer now reports before a checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Mini-batches done.
     pub step: u64,
-    /// Sums since the last `Metrics` event.
-    pub window: Score,
-    /// Sums since the epoch began.
+    /// Sums over the training samples since the last evaluation.
     pub epoch: Score,
 }
 
@@ -189,11 +187,7 @@ mod tests {
 
     fn example() -> Checkpoint {
         Checkpoint {
-            position: Position {
-                step: 7,
-                window: Score { loss: 0.1 + 0.2, correct: 3, samples: 4 },
-                epoch: Score { loss: 1.0 / 3.0, correct: 30, samples: 40 },
-            },
+            position: Position { step: 7, epoch: Score { loss: 1.0 / 3.0, correct: 30, samples: 40 } },
             arrangement: Arrangement::Panels,
             parameters: vec![1.5, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX],
             slots: vec![vec![0.25; 4], vec![1e-30; 4]],

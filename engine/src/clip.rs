@@ -1,6 +1,9 @@
 //! Gradient clipping (R. Pascanu, T. Mikolov, Y. Bengio, *On the difficulty of training recurrent neural networks*, 2013,
 //! §3.2), over the gradient of a whole network.
 //!
+//! The gradient that is clipped is the loss's and the weight decay's together (Keras' order; PyTorch's optimizers add the
+//! decay after clipping).
+//!
 //! It takes two looks at the gradient: the sum of its squares, which parts of it can work out for themselves and add in
 //! index order, then a [`Limit`] for each of its values.
 
@@ -43,13 +46,13 @@ pub fn entries() -> &'static [Entry] {
         Entry {
             name: "norm",
             aliases: &["clip_grad_norm"],
-            doc: "Scales the whole gradient down where its L2 norm is larger than max_norm.",
+            doc: "Scales the whole gradient, weight decay included, down where its L2 norm is larger than max_norm.",
             fields: &[Field::optional("max_norm", LARGEST, "1.0", "the largest L2 norm of the whole gradient")],
         },
         Entry {
             name: "value",
             aliases: &["clip_grad_value"],
-            doc: "Brings each value of the gradient into ±max_value.",
+            doc: "Brings each value of the gradient, weight decay included, into ±max_value.",
             fields: &[Field::optional("max_value", LARGEST, "1.0", "the largest absolute value")],
         },
     ];

@@ -105,10 +105,12 @@ impl Folders {
         self.data_dir.join("datasets")
     }
 
-    fn library(&self) -> Library {
+    fn library(&self) -> Result<Library, CliError> {
         let GivenArgs { mnist_dir, fashion_mnist_dir } = self.given.clone();
         let datasets_dir = self.datasets();
-        Library::with_options(&Options { datasets_dir, mnist_dir, fashion_mnist_dir, network: Network::Allowed })
+        let options = Options { datasets_dir, mnist_dir, fashion_mnist_dir, network: Network::Allowed };
+        options.check().map_err(|error| CliError::Other(error.to_string()))?;
+        Ok(Library::with_options(&options))
     }
 }
 
@@ -126,12 +128,13 @@ pub(crate) async fn run(args: DataArgs) -> Result<Ended, CliError> {
 
 fn list(folders: &Folders) -> Result<Ended, CliError> {
     let paint = Paint::stdout();
-    for listing in folders.library().list() {
+    for listing in folders.library()?.list() {
         let info = listing.info;
-        let state = match (listing.available, &listing.detail) {
-            (true, None) => paint.green("ready"),
-            (true, Some(detail)) => paint.yellow(detail),
-            (false, detail) => paint.red(detail.as_deref().unwrap_or("missing")),
+        let detail = listing.detail.as_deref().unwrap_or("missing");
+        let state = match (listing.available, listing.downloadable) {
+            (true, _) => paint.green("ready"),
+            (false, true) => paint.yellow(detail),
+            (false, false) => paint.red(detail),
         };
         let samples = format!("{} + {} samples", count(info.train_samples), count(info.test_samples));
         out::result(&format!(
@@ -171,7 +174,7 @@ fn fetch(folders: &Folders, set: &IdxSet) -> Result<Ended, CliError> {
 }
 
 fn show(folders: &Folders, name: &str, split: Part, offset: usize, number: usize) -> Result<Ended, CliError> {
-    let dataset = folders.library().load(name).map_err(|error| CliError::Other(error.to_string()))?;
+    let dataset = folders.library()?.load(name).map_err(|error| CliError::Other(error.to_string()))?;
     let part = match split {
         Part::Train => &dataset.train,
         Part::Test => &dataset.test,

@@ -1,6 +1,6 @@
 //! `dojang demo`: everything at once, with nothing to prepare.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use super::display::{Display, summary};
 use super::embed::Embedded;
 use super::error::{CliError, Ended};
 use super::format::percent;
+use super::host_args::HostArgs;
 use super::logging;
 use super::out::{self, Paint, say, tame};
 use super::picture::{Mood, Picture, columns, draw};
@@ -17,6 +18,7 @@ use super::serve::{PowerArgs, parse_listen, say_taken};
 use super::stop::Stop;
 use super::train::say_accepted;
 use super::watch::{Show, Watched, ended, follow};
+use crate::app::Bound;
 use crate::job::event::Done;
 use crate::job::view::Job;
 
@@ -48,6 +50,8 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     until_done: bool,
     #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
     power: PowerArgs,
 }
 
@@ -55,26 +59,28 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn run(args: DemoArgs) -> Result<Ended, CliError> {
     logging::start(None, "warn")?;
     let stop = Stop::listen().map_err(|error| CliError::Other(format!("cannot listen for signals: {error}")))?;
-    // Kept until the server is gone; removed then.
-    let fresh = match &args.data_dir {
-        Some(_) => None,
-        None => Some(
-            tempfile::Builder::new()
-                .prefix("dojang-demo-")
-                .tempdir()
-                .map_err(CliError::file("a temporary folder".as_ref()))?,
-        ),
+    let mut config = args.power.config(args.listen, args.data_dir.clone().unwrap_or_default());
+    config.hosts = args.hosts.allowed();
+    // Before anything is made, the folder not least.
+    let bound = match Bound::new(config.clone()).await {
+        Err(error) if error.is_taken_port() => {
+            config.listen.set_port(0);
+            let bound = Bound::new(config).await?;
+            say_taken(args.listen, bound.addr()?);
+            bound
+        }
+        bound => bound?,
     };
-    let data_dir = args.data_dir.or_else(|| fresh.as_ref().map(|folder| folder.path().to_owned())).unwrap_or_default();
-    let mut config = args.power.config(args.listen, data_dir);
-    let taken = is_taken(args.listen);
-    if taken {
-        config.listen.set_port(0);
-    }
-    let server = Embedded::start(config).await?;
-    if taken {
-        say_taken(args.listen, server.addr());
-    }
+    // Kept until the server is gone; removed then.
+    let (bound, _fresh) = match args.data_dir {
+        Some(_) => (bound, None),
+        None => {
+            let fresh = tempfile::Builder::new().prefix("dojang-demo-").tempdir();
+            let fresh = fresh.map_err(CliError::file("a temporary folder".as_ref()))?;
+            (bound.in_dir(fresh.path()), Some(fresh))
+        }
+    };
+    let server = Embedded::start(bound).await?;
     let client = server.client()?;
     let work = async {
         say(&format!("dashboard: {}", Paint::stderr().cyan(&client.server())));
@@ -164,11 +170,6 @@ fn try_it(client: &Client, job: &Job) -> Result<(), CliError> {
     out::result(&text).map_err(CliError::Stdout)
 }
 
-/// Whether something listens at this address.
-fn is_taken(addr: SocketAddr) -> bool {
-    addr.port() != 0 && TcpListener::bind(addr).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,13 +182,6 @@ mod tests {
         let spec = TrainSpec::parse(SPEC.as_bytes()).expect("no faults");
         assert_eq!((spec.dataset.name.as_str(), spec.epochs), ("digits", Some(8)));
         assert!(!SPEC.contains('\''), "it stands between quotes in a shell command");
-    }
-
-    #[test]
-    fn a_taken_port_is_seen() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        assert!(is_taken(listener.local_addr().expect("its address")));
-        assert!(!is_taken(SocketAddr::from(([127, 0, 0, 1], 0))));
     }
 
     async fn shown(status: &str, predictions: usize) -> (Result<Option<Ended>, CliError>, Vec<String>) {

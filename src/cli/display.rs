@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::format::{loss, percent, rate, span};
+use super::format::{loss, percent};
+use super::line::{ProgressLine, epoch_line};
 use super::out::{Paint, say, tame};
 use crate::job::event::{Done, Epoch, Event, EventBody, Metrics, State};
 use crate::job::status::{Status, StopReason};
-use crate::job::view::Job;
+use crate::job::view::{Job, Progress};
 
 /// Trainings of more epochs do not get a line for each.
 const MANY_EPOCHS: u64 = 100;
@@ -24,6 +25,8 @@ pub(crate) struct Display {
     bar: Option<ProgressBar>,
     paint: Paint,
     epochs: u64,
+    /// What was shown last.
+    last: ProgressLine,
     last_metrics: Instant,
     last_epoch: Option<Instant>,
 }
@@ -32,9 +35,11 @@ impl Display {
     /// Begins to show a job on stderr.
     pub(crate) fn new(job: &Job) -> Self {
         let paint = Paint::stderr();
+        let Progress { epoch, epochs, fraction, .. } = job.progress;
+        let line = ProgressLine { epoch, epochs, fraction, ..ProgressLine::default() };
         let bar = (std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"))
-            .then(|| bar(job, paint));
-        Self { bar, paint, epochs: job.progress.epochs, last_metrics: Instant::now(), last_epoch: None }
+            .then(|| bar(paint, &line));
+        Self { bar, paint, epochs, last: line, last_metrics: Instant::now(), last_epoch: None }
     }
 
     /// Shows an event.
@@ -67,11 +72,13 @@ impl Display {
 
     fn state(&self, state: &State) {
         if let Some(bar) = &self.bar {
-            bar.set_message(match state.status {
+            let word = match state.status {
                 Status::Queued => "waits in the queue",
                 Status::Paused => "is paused",
                 _ => "begins",
-            });
+            };
+            let line = ProgressLine { parts: vec![word.into()], left: None, ..self.last.clone() };
+            bar.set_message(line.fit(columns(), self.paint));
         }
         let detail = state.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", tame(detail)));
         let again = if state.attempt > 1 && state.status == Status::Running {
@@ -86,14 +93,12 @@ impl Display {
     }
 
     fn metrics(&mut self, metrics: &Metrics) {
+        self.last = ProgressLine::of(metrics, self.epochs);
         if let Some(bar) = &self.bar {
-            bar.set_position((metrics.fraction.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
-            bar.set_prefix(format!("epoch {}/{}", metrics.epoch, self.epochs));
-            bar.set_message(figures(metrics));
+            bar.set_message(self.last.fit(columns(), self.paint));
         } else if self.last_metrics.elapsed() >= PLAIN_PAUSE {
             self.last_metrics = Instant::now();
-            let share = metrics.fraction * 100.0;
-            say(&format!("epoch {}/{}  {share:.1} %  {}", metrics.epoch, self.epochs, figures(metrics)));
+            say(&self.last.plain());
         }
     }
 
@@ -104,44 +109,23 @@ impl Display {
         }
         self.last_epoch = Some(Instant::now());
         self.last_metrics = Instant::now();
-        self.line(&epoch_line(epoch, self.epochs, self.paint));
+        self.line(&epoch_line(epoch, self.epochs, columns(), self.paint));
     }
 }
 
-const BAR_STEPS: u64 = 10_000;
-
-fn bar(job: &Job, paint: Paint) -> ProgressBar {
-    let target = ProgressDrawTarget::stderr_with_hz(12);
-    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), target);
-    let colour = if paint.on() { ".cyan" } else { "" };
-    let template = format!("{{prefix}} {{bar:24{colour}}} {{percent:>3}} %  {{wide_msg}}");
-    // The template is constant and sound; if it were not, the default bar does as well.
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
-    bar.set_prefix(format!("epoch {}/{}", job.progress.epoch, job.progress.epochs));
+fn bar(paint: Paint, line: &ProgressLine) -> ProgressBar {
+    // The line is as wide as the terminal by itself: the bar is drawn with it.
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(12));
+    bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(line.fit(columns(), paint));
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
 
-fn figures(metrics: &Metrics) -> String {
-    let mut parts = vec![format!("loss {}", loss(metrics.loss)), format!("accuracy {}", percent(metrics.accuracy))];
-    parts.extend(metrics.samples_per_second.map(rate));
-    parts.extend(metrics.eta_seconds.map(|seconds| format!("{} left", span(seconds))));
-    parts.join("  ")
-}
-
-fn epoch_line(epoch: &Epoch, epochs: u64, paint: Paint) -> String {
-    let width = epochs.to_string().len();
-    format!(
-        "epoch {:>width$}/{epochs}  train loss {}  accuracy {}  {} test loss {}  accuracy {}  {}",
-        epoch.epoch,
-        loss(epoch.train_loss),
-        percent(epoch.train_accuracy),
-        paint.dim("│"),
-        loss(epoch.test_loss),
-        paint.bold(&percent(epoch.test_accuracy)),
-        paint.dim(&format!("({})", span(epoch.seconds))),
-    )
+/// Columns of the terminal that stderr is, less one, in which some terminals show their cursor; no bound on what is none.
+fn columns() -> usize {
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map_or(usize::MAX, |(width, _)| usize::from(width.0).saturating_sub(1))
 }
 
 /// How a job ended, in a line or two.
@@ -170,39 +154,4 @@ pub(crate) fn summary(job: &Job, done: &Done, paint: Paint) -> String {
     let rest = if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) };
     let hash = done.weights_sha256.as_ref().map_or_else(String::new, |hash| format!("  weights sha256 {}", tame(hash)));
     format!("{name} {status}{rest}\n{}", paint.dim(&format!("job {}{hash}", job.id)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_hold_their_figures() {
-        let metrics = Metrics {
-            step: 100,
-            epoch: 1,
-            loss: Some(0.31234),
-            accuracy: None,
-            learning_rate: 0.1,
-            samples_per_second: Some(81234.5),
-            fraction: 0.1,
-            eta_seconds: Some(9.1),
-        };
-        assert_eq!(figures(&metrics), "loss 0.3123  accuracy –  81.2k samples/s  9.1 s left");
-        let epoch = Epoch {
-            epoch: 3,
-            step: 600,
-            train_loss: Some(0.5),
-            train_accuracy: Some(0.87),
-            validation_loss: None,
-            validation_accuracy: None,
-            test_loss: Some(0.3),
-            test_accuracy: Some(0.915),
-            seconds: 0.9,
-        };
-        assert_eq!(
-            epoch_line(&epoch, 20, Paint::plain()),
-            "epoch  3/20  train loss 0.5000  accuracy 87.00 %  │ test loss 0.3000  accuracy 91.50 %  (0.9 s)"
-        );
-    }
 }

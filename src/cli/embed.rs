@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::error::CliError;
 use super::lock::DataLock;
-use crate::app::{App, AppError, Config, make_data_dir};
+use crate::app::{AppError, Bound, make_data_dir};
 
 /// A running server.
 #[derive(Debug)]
@@ -27,21 +27,15 @@ impl Embedded {
     ///
     /// # Errors
     /// If it cannot be built.
-    pub(crate) async fn start(config: Config) -> Result<Self, CliError> {
-        let data_dir = config.data_dir.clone();
-        make_data_dir(&data_dir)?;
-        let lock = DataLock::take(&data_dir)?;
-        let app = Box::pin(App::build(config)).await?;
+    pub(crate) async fn start(bound: Bound) -> Result<Self, CliError> {
+        make_data_dir(bound.data_dir())?;
+        let lock = DataLock::take(bound.data_dir())?;
+        let app = Box::pin(bound.build()).await?;
         let addr = app.addr();
         let stop = CancellationToken::new();
         let until = stop.clone();
         let task = tokio::spawn(Box::pin(app.run_until_stopped(async move { until.cancelled().await })));
         Ok(Self { addr, stop, task, _lock: lock })
-    }
-
-    /// Where it listens.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
     }
 
     /// A client of it.

@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn an_excerpt_points() {
         let place = locate(SPEC, "#/epochs").expect("it is there");
-        assert_eq!(excerpt(SPEC, place, Paint::plain()).expect("a line"), "7 |   \"epochs\": 5\n  |   ^");
+        assert_eq!(excerpt(SPEC, place, Paint::without_colours()).expect("a line"), "7 |   \"epochs\": 5\n  |   ^");
         let long = format!("{}{{\"x\": 1}}", " ".repeat(300));
         let place = locate(&long, "#/x").expect("it is there");
-        let shown = excerpt(&long, place, Paint::plain()).expect("a line");
+        let shown = excerpt(&long, place, Paint::without_colours()).expect("a line");
         let (above, below) = shown.split_once('\n').expect("two lines");
         assert_eq!(above.find('"'), below.find('^'));
     }

@@ -89,6 +89,7 @@ pub(crate) fn job() -> Job {
         error: None,
         created_at: Timestamp::UNIX_EPOCH,
         started_at: None,
+        checkpoint_removed_at: None,
         finished_at: None,
         attempt: 0,
         spec,
@@ -104,6 +105,7 @@ pub(crate) fn job() -> Job {
         pause_requested: false,
         queue_position: Some(1),
         queue_eta_seconds: None,
+        waiting_for: None,
         forked_from: None,
         reproduces: None,
         reproduced: None,
@@ -128,6 +130,7 @@ pub(crate) fn lines(status: &str) -> String {
         samples_per_second: None,
         fraction: 0.5,
         eta_seconds: None,
+        eta_at_most: false,
     };
     let epoch = Epoch {
         epoch: 1,

@@ -3,8 +3,9 @@
 //! - commands: [`serve`], [`demo`], [`train`], [`watch`], [`cancel`], [`pause`], [`resume`], [`predict`], [`data`];
 //!   [`backup`] and [`doctor`] care for the data
 //! - a server: in this process ([`embed`], [`lock`]), or called over HTTP ([`client`], [`sse`], [`follow`])
-//! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`logging`], [`stop`]
-//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; news of jobs: [`webhook_args`]
+//! - a terminal: [`display`], [`picture`], [`format`], [`out`], [`stderr`], [`logging`], [`stop`]
+//! - a spec's text: [`spec_file`], [`locate`]; folders of datasets: [`given`]; names of a server: [`host_args`]; news of jobs:
+//!   [`webhook_args`]
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 clean, 1 failed, 2 wrong usage.
 
@@ -20,6 +21,8 @@ mod error;
 mod follow;
 mod format;
 mod given;
+mod host_args;
+mod line;
 mod locate;
 mod lock;
 mod logging;
@@ -29,10 +32,13 @@ mod out;
 mod pause;
 mod picture;
 mod predict;
+#[cfg(test)]
+mod replay_tests;
 mod resume;
 mod serve;
 mod spec_file;
 mod sse;
+mod stderr;
 mod stop;
 mod train;
 mod watch;
@@ -40,6 +46,7 @@ mod webhook_args;
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -55,6 +62,8 @@ Examples:
   dojang predict digit.png          ask the newest model";
 
 const WRONG_USAGE: u8 = 2;
+/// Time that the last lines on stderr have to get out.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 /// Training as a service: submit a job, watch the network learn on the CPU, predict over HTTP
 #[derive(Debug, Parser)]
@@ -93,7 +102,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(run(cli.command));
     // What still blocks, such as a read from stdin, is not waited for.
     runtime.shutdown_background();
-    match result {
+    let code = match result {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Badly) => ExitCode::FAILURE,
         // `dojang watch … | head` has what it wanted.
@@ -103,7 +112,9 @@ pub fn main() -> ExitCode {
             ExitCode::from(WRONG_USAGE)
         }
         Err(error) => fail(&error),
-    }
+    };
+    stderr::queue().flush(LAST_FLUSH);
+    code
 }
 
 async fn run(command: Command) -> Result<Ended, CliError> {
@@ -147,9 +158,12 @@ mod tests {
             "DOJANG_LISTEN",
             "127.0.0.1:8080",
             "DOJANG_MEMORY_BUDGET",
+            "DOJANG_SERVING_MEMORY",
             "DOJANG_MAX_QUEUED",
             "DOJANG_KEEP_CHECKPOINTS",
             "DOJANG_WEBHOOK_SECRET",
+            "DOJANG_ALLOWED_HOST",
+            "DOJANG_PUBLIC_URL",
             "4GiB",
             "Resources:",
             "Examples:",
@@ -171,6 +185,9 @@ mod tests {
             &["serve", "--keep-checkpoints", "some"],
             &["backup"],
             &["serve", "--memory-budget", "much"],
+            &["serve", "--serving-memory", "15MiB"],
+            &["serve", "--allowed-host", "http://dojang.example"],
+            &["serve", "--public-url", "dojang.example"],
             &["predict"],
             &["predict", "a", "--server", "ftp://x"],
         ] {

@@ -1,6 +1,14 @@
 //! What is written where: results to stdout, everything else to stderr; colours only where a person looks.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::stderr;
+
+/// Time that a line for whoever watches has to get out.
+const SAY_FLUSH: Duration = Duration::from_millis(200);
+
+use crate::text::is_hidden;
 
 /// Writes text in colours, or plain.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +26,7 @@ impl Paint {
     }
 
     /// Never any.
-    #[cfg(test)]
-    pub(crate) fn plain() -> Self {
+    pub(crate) const fn without_colours() -> Self {
         Self(false)
     }
 
@@ -73,15 +80,25 @@ pub(crate) fn result(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line for whoever watches.
-pub(crate) fn say(line: &str) {
-    // Whoever closed stderr does not want to hear that it is closed.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// As [`result`], on a thread that may wait: whoever reads slowly, or not at all, does not keep this task from a signal.
+///
+/// # Errors
+/// As of [`result`].
+pub(crate) async fn result_in_background(line: String) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || result(&line)).await.map_err(io::Error::other)?
 }
 
-/// `text` without control characters: what comes from a server must not steer the terminal.
+/// Writes a line for whoever watches. If nobody takes it soon, it is left to be written later or dropped: a server in this
+/// process must not stand still, and not miss a signal, as nobody reads what it says.
+pub(crate) fn say(line: &str) {
+    let stderr = stderr::queue();
+    stderr.push(format!("{line}\n").as_bytes());
+    stderr.flush(SAY_FLUSH);
+}
+
+/// `text` without control and format characters, but for those that join letters: what comes from a server must not steer the terminal.
 pub(crate) fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -90,12 +107,13 @@ mod tests {
 
     #[test]
     fn plain_is_plain() {
-        assert_eq!(Paint::plain().red("x"), "x");
+        assert_eq!(Paint::without_colours().red("x"), "x");
         assert_eq!(Paint(true).red("x"), "\x1b[31mx\x1b[0m");
     }
 
     #[test]
     fn escapes_are_tamed() {
         assert_eq!(tame("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(tame("a\u{202e}b می\u{200c}خ"), "a\u{fffd}b می\u{200c}خ");
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         pixels[MARGIN * WIDTH + MARGIN] = 255;
         pixels[(MARGIN + 1) * WIDTH + MARGIN + 1] = 255;
         let picture = Picture { pixels, caption: "7".into(), mood: Mood::Right };
-        let lines = draw(&vec![picture; 4], 80, Paint::plain());
+        let lines = draw(&vec![picture; 4], 80, Paint::without_colours());
         assert_eq!(lines.len(), 2 * (SIDE / 2 + 2), "three in the first row, one in the second");
         assert_eq!(lines[0].matches("▀▄").count(), 3);
         assert_eq!(lines[SIDE / 2].matches('7').count(), 3);
@@ -110,6 +110,6 @@ mod tests {
     #[test]
     fn pictures_of_a_wrong_size_do_no_harm() {
         let picture = Picture { pixels: vec![255; 3], caption: String::new(), mood: Mood::Plain };
-        assert!(!draw(&[picture], 0, Paint::plain()).is_empty());
+        assert!(!draw(&[picture], 0, Paint::without_colours()).is_empty());
     }
 }

@@ -147,7 +147,7 @@ mod tests {
     fn ten_bars_and_a_label() {
         let answer = r#"{"model":{"name":"digits","version":3},"predictions":[{"label":7,"class":"7","confidence":0.91,"probabilities":[0.01,0.01,0.01,0.01,0.01,0.01,0.01,0.91,0.01,0.01]}]}"#;
         let predicted: Predicted = serde_json::from_str(answer).expect("an answer");
-        let lines = describe(Path::new("a.png"), &predicted, &predicted.predictions[0], Paint::plain());
+        let lines = describe(Path::new("a.png"), &predicted, &predicted.predictions[0], Paint::without_colours());
         assert_eq!(lines.len(), 11);
         assert_eq!(lines[0], "a.png: 7  91.00 %  by digits@3");
         assert!(lines[8].starts_with("   7 ████") && lines[8].ends_with("91.00 %"), "{}", lines[8]);

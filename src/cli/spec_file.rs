@@ -98,7 +98,7 @@ mod tests {
         let faults = parse_spec(&file.bytes).expect_err("two faults").0;
         let faults: Vec<_> =
             faults.into_iter().map(|fault| Fault { pointer: fault.pointer, detail: fault.detail }).collect();
-        let list = file.list(&faults, Paint::plain());
+        let list = file.list(&faults, Paint::without_colours());
         assert!(list.contains("spec.json:2:"), "{list}");
         assert!(list.contains("did you mean `units`?  #/network/0/untis\n2 | "), "{list}");
         assert!(file.check().is_err());

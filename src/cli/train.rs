@@ -18,6 +18,7 @@ use super::serve::ProcessArgs;
 use super::spec_file::SpecFile;
 use super::stop::Stop;
 use super::watch::{ServerArgs, Show, Watched, ended, follow, say_goes_on};
+use crate::app::Bound;
 use crate::job::event::Done;
 use crate::job::view::Job;
 
@@ -94,7 +95,7 @@ async fn local(args: &TrainArgs, spec: &SpecFile, stop: &Stop) -> Result<Ended, 
     spec.check()?;
     let config = args.process.clone().config(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let data_dir = config.data_dir.clone();
-    let server = Embedded::start(config).await?;
+    let server = Embedded::start(Bound::new(config).await?).await?;
     let client = server.client()?;
     let work = async {
         let (job, watched) = submit_and_watch(&client, spec, stop).await?;

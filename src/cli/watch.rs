@@ -98,7 +98,12 @@ pub(crate) async fn follow(client: &Client, job: &Job, stop: &Stop, show: &mut S
         match seen {
             Ok(Seen::Entry(entry)) => {
                 match show {
-                    Show::Json => out::result(&entry.text.replace('\n', " ")).map_err(CliError::Stdout)?,
+                    Show::Json => tokio::select! {
+                        written = out::result_in_background(entry.text.replace('\n', " ")) => {
+                            written.map_err(CliError::Stdout)?;
+                        }
+                        () = stop.requested() => break Ok(Watched::Interrupted),
+                    },
                     Show::Display(display) => entry.event.iter().for_each(|event| display.event(event)),
                 }
                 done = match entry.event.map(|event| event.body) {
@@ -156,7 +161,7 @@ mod tests {
             let watched = follow(&client, &job, &stop, &mut show).await.expect("a stream");
             let Watched::Done(done) = watched else { panic!("nobody interrupted") };
             assert_eq!(ended(&done), want);
-            let text = summary(&job, &done, Paint::plain());
+            let text = summary(&job, &done, Paint::without_colours());
             assert!(text.contains(status) && text.contains("test accuracy 97.70 %"), "{text}");
         }
     }

@@ -16,15 +16,44 @@ const MOST: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Awake(Arc<Mutex<Seen>>);
 
+/// The hands of a clock for tests, which runs only as far as they are moved.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Hands(Arc<Mutex<Seen>>);
+
+#[cfg(test)]
+impl Hands {
+    /// Lets time pass.
+    pub(crate) fn advance(&self, time: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).up += time;
+    }
+}
+
 /// What the last look has seen.
 #[derive(Debug)]
 struct Seen {
     at: Instant,
     up: Duration,
+    /// Whether only a test moves it.
+    #[cfg(test)]
+    by_hand: bool,
 }
 
 impl Seen {
+    fn new(at: Instant) -> Self {
+        Self {
+            at,
+            up: Duration::ZERO,
+            #[cfg(test)]
+            by_hand: false,
+        }
+    }
+
     fn look(&mut self, now: Instant) -> Duration {
+        #[cfg(test)]
+        if self.by_hand {
+            return self.up;
+        }
         self.up += now.saturating_duration_since(self.at).min(MOST);
         self.at = self.at.max(now);
         self.up
@@ -34,7 +63,7 @@ impl Seen {
 impl Awake {
     /// Starts a clock at zero.
     pub fn start() -> Self {
-        let seen = Arc::new(Mutex::new(Seen { at: Instant::now(), up: Duration::ZERO }));
+        let seen = Arc::new(Mutex::new(Seen::new(Instant::now())));
         let watched = Arc::downgrade(&seen);
         let ticks = move || {
             while let Some(seen) = watched.upgrade() {
@@ -46,6 +75,13 @@ impl Awake {
             tracing::warn!(%error, "failed to start the clock's thread: long pauses count for {MOST:?}");
         }
         Self(seen)
+    }
+
+    /// A clock at zero that only its hands move.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (Self, Hands) {
+        let seen = Arc::new(Mutex::new(Seen { by_hand: true, ..Seen::new(Instant::now()) }));
+        (Self(Arc::clone(&seen)), Hands(seen))
     }
 
     /// Time at work since the start.
@@ -63,7 +99,7 @@ mod tests {
     #[test]
     fn a_stop_counts_for_a_moment_only() {
         let start = Instant::now();
-        let mut seen = Seen { at: start, up: Duration::ZERO };
+        let mut seen = Seen::new(start);
         for (millis, up) in [(200, 200), (900, 900), (60_900, 1900), (61_100, 2100), (61_100, 2100)] {
             assert_eq!(seen.look(start + Duration::from_millis(millis)), Duration::from_millis(up), "{millis}");
         }

@@ -11,5 +11,7 @@ mod patience;
 mod wall;
 
 pub use awake::Awake;
+#[cfg(test)]
+pub(crate) use awake::Hands;
 pub use patience::Patience;
 pub use wall::Wall;

@@ -81,6 +81,36 @@ pub fn check(folder: &Path) -> Result<(), IdxFolderError> {
     FILES.iter().try_for_each(|name| find(folder, name).map(drop))
 }
 
+/// Whether a folder that somebody names holds the four files: each is opened and its header read, but not its values.
+///
+/// # Errors
+/// Every fault, in words.
+pub fn check_given(folder: &Path) -> Result<(), String> {
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err("it is not a folder".into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("there is no such folder".into()),
+        Err(error) => return Err(error.to_string()),
+    }
+    // Whether files are there cannot be seen in a folder that cannot be looked into.
+    std::fs::read_dir(folder).map_err(|error| format!("it cannot be read: {error}"))?;
+    let missing: Vec<_> = FILES.into_iter().filter(|name| find(folder, name).is_err()).collect();
+    if !missing.is_empty() {
+        return Err(format!("it lacks {} (each may also end in .gz)", missing.join(", ")));
+    }
+    let axes = FILES.map(|name| declared_axes(folder, name).map_err(|error| error.to_string()));
+    let [train_images, train_labels, test_images, test_labels] = axes;
+    for (name, images, labels) in [(FILES[0], train_images?, train_labels?), (FILES[2], test_images?, test_labels?)] {
+        let [count, SIDE, SIDE] = images[..] else {
+            return Err(format!("{name} has axes {images:?}; images are [N, {SIDE}, {SIDE}]"));
+        };
+        if labels != [count] {
+            return Err(format!("the labels for the {count} images of {name} have axes {labels:?}, not [{count}]"));
+        }
+    }
+    Ok(())
+}
+
 impl IdxSet {
     /// Reads the four files of a folder. How many samples they hold is up to them.
     ///
@@ -148,9 +178,18 @@ fn find(folder: &Path, name: &'static str) -> Result<PathBuf, IdxFolderError> {
 
 /// Number of samples that a file declares.
 fn count(folder: &Path, name: &'static str) -> Option<usize> {
+    declared_axes(folder, name).ok()?.first().copied()
+}
+
+/// The axes that a file declares.
+fn declared_axes(folder: &Path, name: &'static str) -> Result<Vec<usize>, IdxFolderError> {
+    let file = find(folder, name)?;
     let mut beginning = Vec::new();
-    File::open(find(folder, name).ok()?).ok()?.take(1 << 10).read_to_end(&mut beginning).ok()?;
-    Idx::declared_axes(&beginning, VALUES_MAX).ok()?.first().copied()
+    let read = File::open(&file).and_then(|opened| opened.take(1 << 10).read_to_end(&mut beginning));
+    match read {
+        Ok(_) => Idx::declared_axes(&beginning, VALUES_MAX).map_err(|error| IdxFolderError::Idx { file, error }),
+        Err(error) => Err(IdxFolderError::Read { file, error }),
+    }
 }
 
 fn read(path: &Path) -> Result<Idx, IdxFolderError> {
@@ -196,7 +235,9 @@ impl Source for IdxFolder {
                 let megabytes = self.set.megabytes();
                 Availability::OnFirstUse(format!("is downloaded at its first use, about {megabytes} MB"))
             }
-            (Err(error), Network::Forbidden) => Availability::Missing(error.to_string()),
+            (Err(error), Network::Forbidden) => {
+                Availability::Missing(format!("{error}, and nothing is downloaded (--no-fetch)"))
+            }
         }
     }
 
@@ -264,6 +305,33 @@ pub(crate) mod tests {
         write_small(folder.path(), 2, 2);
         fs::write(folder.path().join(FILES[2]), b"<html>").unwrap();
         assert!(message().contains("t10k-images-idx3-ubyte: not an IDX file"));
+    }
+
+    #[test]
+    fn a_given_folder_is_checked_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let fault = |path: &Path| check_given(path).unwrap_err();
+        assert_eq!(fault(&folder.path().join("none")), "there is no such folder");
+        assert_eq!(
+            fault(folder.path()),
+            "it lacks train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte \
+             (each may also end in .gz)"
+        );
+        write_small(folder.path(), 3, 2);
+        assert_eq!(check_given(folder.path()), Ok(()));
+        assert_eq!(fault(&folder.path().join(FILES[0])), "it is not a folder");
+        fs::remove_file(folder.path().join(FILES[3])).unwrap();
+        assert_eq!(fault(folder.path()), "it lacks t10k-labels-idx1-ubyte (each may also end in .gz)");
+        fs::create_dir(folder.path().join(FILES[3])).unwrap();
+        assert!(fault(folder.path()).starts_with("it lacks t10k-labels-idx1-ubyte"), "a folder is no file");
+        let gz = folder.path().join(format!("{}.gz", FILES[3]));
+        fs::write(&gz, [0x1f, 0x8b, 8, 0]).unwrap();
+        assert!(fault(folder.path()).contains("t10k-labels-idx1-ubyte.gz: "), "{}", fault(folder.path()));
+        let labels = Idx { axes: vec![9], values: vec![0; 9].into() };
+        fs::write(&gz, labels.to_bytes()).unwrap();
+        assert!(fault(folder.path()).ends_with("have axes [9], not [2]"), "{}", fault(folder.path()));
+        fs::write(folder.path().join(FILES[0]), labels.to_bytes()).unwrap();
+        assert!(fault(folder.path()).ends_with("has axes [9]; images are [N, 28, 28]"), "{}", fault(folder.path()));
     }
 
     #[test]

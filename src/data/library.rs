@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tempfile::TempDir;
 
+use super::fashion_mnist::FASHION_MNIST;
 use super::fetch::Network;
+use super::idx_folder;
+use super::mnist::MNIST;
 use super::source::{Availability, DataError, Source, registry};
 use super::stored::{self, Stored};
 use super::upload::{Upload, UploadError};
@@ -30,6 +33,37 @@ pub struct Options {
     pub fashion_mnist_dir: Option<PathBuf>,
     /// Whether missing files may be downloaded.
     pub network: Network,
+}
+
+/// A folder that was given for a dataset, and does not hold it.
+#[derive(Debug, thiserror::Error)]
+#[error("--{}-dir (or DOJANG_{}_DIR): {}: {fault}", dataset.replace('_', "-"), dataset.to_uppercase(), folder.display())]
+pub struct GivenFolderError {
+    /// The dataset.
+    pub dataset: &'static str,
+    /// The folder.
+    pub folder: PathBuf,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+impl Options {
+    /// Checks that the folders that are given hold what they are given for. One that does not is a mistake; without this
+    /// the dataset would be downloaded instead, or missing.
+    ///
+    /// # Errors
+    /// The first folder that does not hold its dataset.
+    pub fn check(&self) -> Result<(), GivenFolderError> {
+        for (set, given) in [(&MNIST, &self.mnist_dir), (&FASHION_MNIST, &self.fashion_mnist_dir)] {
+            let Some(folder) = given else { continue };
+            idx_folder::check_given(folder).map_err(|fault| GivenFolderError {
+                dataset: set.name,
+                folder: folder.clone(),
+                fault,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// All datasets there are, loaded when they are first asked for.
@@ -62,9 +96,11 @@ pub struct Listing {
     /// What it is.
     #[serde(flatten)]
     pub info: DatasetInfo,
-    /// Whether a job may use it.
+    /// Whether it is here: a job on it needs no network.
     pub available: bool,
-    /// Why not, or why its first use takes longer.
+    /// Whether a job may use it all the same, as it is downloaded then.
+    pub downloadable: bool,
+    /// Why it is not here, and what happens at its first use.
     pub detail: Option<String>,
     /// Whether a client has sent it, and may remove it.
     pub uploaded: bool,
@@ -287,12 +323,12 @@ impl Slot {
     }
 
     fn listing(&self) -> Listing {
-        let (available, detail) = match self.source.availability() {
-            Availability::Ready => (true, None),
-            Availability::OnFirstUse(detail) => (true, Some(detail)),
-            Availability::Missing(detail) => (false, Some(detail)),
+        let (available, downloadable, detail) = match self.source.availability() {
+            Availability::Ready => (true, false, None),
+            Availability::OnFirstUse(detail) => (false, true, Some(detail)),
+            Availability::Missing(detail) => (false, false, Some(detail)),
         };
-        Listing { info: self.info.clone(), available, detail, uploaded: self.uploaded.is_some() }
+        Listing { info: self.info.clone(), available, downloadable, detail, uploaded: self.uploaded.is_some() }
     }
 
     fn load(&self) -> Result<Dataset, DataError> {

@@ -1,14 +1,14 @@
 //! `/v1/datasets`: what can be learned from, and a look at it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::error::Problem;
 use super::list::{List, PageParams, check_limit};
-use super::params::Params;
+use super::params::{Params, Path};
 use crate::data::library::{Listing, RemoveError};
 use crate::engine::samples::Inputs;
 use crate::scheduler::RemoveDatasetError;

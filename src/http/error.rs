@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::data::library::RemoveError;
 use crate::data::upload::UploadError;
 use crate::job::fault::{Fault, Faults, Pointer};
+use crate::memory::MemoryError;
 use crate::scheduler::{RemoveDatasetError, SubmitError, WishError};
 use crate::serving::input::{InputError, InputErrorKind};
 use crate::serving::{ServeError, TryError};
@@ -25,7 +26,15 @@ pub(super) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
+    /// Seconds after which it may go better.
+    #[serde(skip)]
+    retry_after: Option<u32>,
 }
+
+/// Seconds after which a request may be sent again where nothing else is said.
+const RETRY: u32 = 5;
+/// The same where memory was short: it is given back soon.
+const MEMORY_RETRY: u32 = 1;
 
 impl Problem {
     /// A problem with a status and a sentence.
@@ -36,7 +45,10 @@ impl Problem {
             StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large".into(),
             status => status.canonical_reason().unwrap_or("Error").into(),
         };
-        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), errors: vec![] }
+        let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::INSUFFICIENT_STORAGE]
+            .contains(&status);
+        let (status, detail, retry_after) = (status.as_u16(), detail.into(), passes.then_some(RETRY));
+        Self { r#type: "about:blank", title, status, detail, errors: vec![], retry_after }
     }
 
     /// Something that is not there.
@@ -94,6 +106,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -101,8 +114,8 @@ impl IntoResponse for Problem {
             // The rest of the body is not read, so nothing more can come over this connection.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -118,16 +131,38 @@ impl From<Faults> for Problem {
     }
 }
 
+impl From<MemoryError> for Problem {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::TooLarge { .. } => {
+                let detail = format!("the request takes too much memory: {error} (`--serving-memory`)");
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+            }
+            MemoryError::Busy => Self {
+                retry_after: Some(MEMORY_RETRY),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "other requests have taken the server's memory; try again")
+            },
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Full(_) => Self::disk_full(),
+            StoreError::Replaced => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is busy; try again"),
             StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request met damaged data");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
             }
-            error => Self::internal(&error),
+            error => Self::internal(error),
         }
     }
 }
@@ -162,7 +197,13 @@ impl From<ServeError> for Problem {
         match error {
             ServeError::NotFound(detail) => Self::not_found(detail),
             ServeError::BadSelector(detail) => Self::bad_request(detail),
-            ServeError::Store(error) => error.into(),
+            ServeError::Store(error) => (&*error).into(),
+            ServeError::Memory(error @ MemoryError::TooLarge { .. }) => {
+                let detail = format!("the model cannot be loaded: {error} (`--serving-memory`)");
+                // Waiting would not help.
+                Self { retry_after: None, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+            }
+            ServeError::Memory(error) => error.into(),
             ServeError::Unusable(detail) => Self::internal(&detail),
         }
     }
@@ -217,9 +258,9 @@ impl From<RemoveDatasetError> for Problem {
 }
 
 impl From<MultipartRejection> for Problem {
-    fn from(rejection: MultipartRejection) -> Self {
+    fn from(_: MultipartRejection) -> Self {
         // The boundary is a parameter of the media type: without it there is no such media type either.
-        let detail = format!("`multipart/form-data` is needed, as curl -F sends it: {}", rejection.body_text());
+        let detail = "a form is needed, as curl -F sends it: `content-type: multipart/form-data; boundary=…`";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 }
@@ -229,7 +270,9 @@ impl From<MultipartError> for Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::upload_too_large();
         }
-        Self::bad_request(format!("the form cannot be read: {}", error.body_text()))
+        Self::bad_request(
+            "the form cannot be read: it ends too early, or its parts are not as multipart/form-data has them",
+        )
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn room() -> Arc<Semaphore> {
 }
 
 pub(super) async fn check(State(api): State<Api>, body: Body) -> Result<Json<GradientReport>, Problem> {
+    let body = body.into_document().await?;
     let check = CheckRequest::parse(body.json()?)?.admit(|spec| api.scheduler.plan_with_data(spec))?;
     let Ok(permit) = api.gradient_checks.clone().try_acquire_owned() else {
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "another gradient check is under way; try again"));

@@ -19,14 +19,17 @@ pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The server takes work: it is not shutting down, and its store answers.
+/// The server takes work: its tasks live, it is not shutting down, and its store can be written.
 pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
+    if let Some(dead) = api.process.supervisor.dead() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the server is shutting down: {dead}")));
+    }
     if api.scheduler.is_shutting_down() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
-    if let Err(error) = api.scheduler.store().ping().await {
-        tracing::warn!(%error, "the store does not answer");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"));
+    if let Err(failure) = api.scheduler.check_storage().await {
+        let detail = format!("storage cannot be written: {failure}");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
     Ok(Json(Health { status: "ready" }))
 }
@@ -52,7 +55,7 @@ pub(super) async fn version(State(api): State<Api>) -> Json<Version> {
         commit: build.commit.as_deref(),
         kernels: &build.kernels,
         sqlite: api.scheduler.store().sqlite_version().into(),
-        threads: api.threads,
+        threads: api.process.threads,
         cpu: cpu_features().join(", "),
     })
 }

@@ -3,12 +3,13 @@
 //! The same key with the same path and body answers with the job that the first request made, as that is now. Another path
 //! or body is refused. A request that was refused has not used its key. The key is taken as it stands, quotes and all.
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName};
 
 use super::body::Body;
 use super::error::Problem;
 use crate::interop::sha256_hex;
+use crate::memory::MemoryAccount;
 use crate::store::RequestKey;
 
 const NAME: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,13 +23,16 @@ pub(super) struct Keyed {
     pub(super) key: Option<RequestKey>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Keyed {
+impl<S: Send + Sync> FromRequest<S> for Keyed
+where
+    MemoryAccount: FromRef<S>,
+{
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let key = key(request.headers())?;
         let path = request.uri().path().to_owned();
-        let body = Body::from_request(request, state).await?;
+        let body = Body::from_request(request, state).await?.into_document().await?;
         // No path holds a line break.
         let fingerprint = || sha256_hex(&[path.as_bytes(), b"\n", &body.bytes].concat());
         let key = key.map(|key| RequestKey { key, request_sha256: fingerprint() });

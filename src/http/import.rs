@@ -48,6 +48,7 @@ pub(super) async fn create(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Answer>), Problem> {
     check_length(&headers)?;
+    api.scheduler.store().is_in_place()?;
     let spool = api.scheduler.library().spool().map_err(UploadError::Disk)?;
     let (spec, file) = Form::receive(form?, spool.path()).await?.into_parts()?;
     let plan = api.scheduler.plan(spec).map_err(|faults| Problem::upload(faults.within(SPEC)))?;

@@ -1,13 +1,13 @@
 //! `/v1/models`: what can predict.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::api::Api;
 use super::error::Problem;
 use super::list::{List, PageParams};
-use super::params::Params;
+use super::params::{Params, Path};
 use crate::store::ModelEntry;
 
 /// In the order of their names: whatever is made or deleted meanwhile, a client that pages misses none and gets none twice.

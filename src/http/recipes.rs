@@ -1,11 +1,10 @@
 //! `/v1/recipes`: ready specs, for `{"recipe": NAME}` in a job.
 
 use axum::Json;
-use axum::extract::Path;
 
 use super::error::Problem;
 use super::list::{List, PageParams};
-use super::params::Params;
+use super::params::{Params, Path};
 use crate::job::fault::suggestion;
 use crate::job::recipes::{Recipe, RecipeView, find, recipes};
 

@@ -15,7 +15,7 @@ use tracing::Level;
 
 use super::api::Api;
 use super::{
-    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, import, jobs, meters, metrics,
+    assets, catalog, datasets, diagnostics, error, events, gradient_check, health, host, import, jobs, meters, metrics,
     models, pause, predict, prometheus, query, recipes, same_site, storage, uploads, webhooks, weights,
 };
 
@@ -67,7 +67,7 @@ pub(super) fn router(api: Api) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(api.clone())
         .layer(middleware::from_fn(query::refuse_unknown_fields))
-        .layer(middleware::from_fn(same_site::refuse_cross_site_writes))
+        .layer(middleware::from_fn_with_state(api.hosts.clone(), same_site::refuse_cross_site_writes))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::map_request(pause::bound))
         .layer(CompressionLayer::new().compress_when(
@@ -75,6 +75,7 @@ pub(super) fn router(api: Api) -> Router {
             SizeAbove::new(1024).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(api.hosts, host::check))
         .layer(middleware::from_fn_with_state(api.prometheus, meters::count))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -11,11 +11,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use super::router::router;
 use super::socket::Socket;
 use super::timer::PatientTimer;
+use crate::supervisor::{Failpoint, Supervisor, Task};
 
 /// How long clients may take, and how many there may be.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +28,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Longest time that a reader may take nothing.
     pub write_stall: Duration,
+    /// Longest wait of a request for memory that others hold.
+    pub memory_wait: Duration,
     /// Longest wait for connections to end at shutdown.
     pub drain: Duration,
 }
@@ -37,6 +41,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             // With what its buffers hold before it shows, a reader that stalls is gone after half a minute.
             write_stall: Duration::from_secs(20),
+            memory_wait: Duration::from_secs(10),
             drain: Duration::from_secs(3),
         }
     }
@@ -67,31 +72,33 @@ impl Server {
     }
 
     /// Serves until `stop` resolves, then lets the requests under way finish.
-    pub async fn serve(self, api: Api, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, api: Api, supervisor: &Supervisor, stop: impl Future<Output = ()>) {
         let (stalled, router) = (api.meters.stalled.clone(), router(api));
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(self.limits.connections));
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let accepted = async {
+        let accept = || async {
+            loop {
+                supervisor.failpoint(Failpoint::AcceptLoop);
                 let permit = room.clone().acquire_owned().await;
-                (permit, self.listener.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
-                accepted = accepted => accepted,
-                () = &mut stop => break,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let socket = Socket::new(stream, self.limits.write_stall, stalled.clone());
-                    self.handle(socket, router.clone(), &graceful, permit);
-                }
-                Err(error) => {
-                    // Out of file descriptors, mostly: others will close some.
-                    tracing::warn!(%error, "failed to accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                match self.listener.accept().await {
+                    Ok((stream, _)) => {
+                        let socket = Socket::new(stream, self.limits.write_stall, stalled.clone());
+                        self.handle(socket, router.clone(), &graceful, permit);
+                    }
+                    Err(error) => {
+                        // Out of file descriptors, mostly: others will close some.
+                        tracing::warn!(%error, "failed to accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
                 }
             }
+        };
+        let mut stop = std::pin::pin!(stop);
+        // Never cancelled: the loop is dropped at a stop, and ends by itself only if it cannot be kept alive.
+        let never = CancellationToken::new();
+        tokio::select! {
+            () = supervisor.run(Task::AcceptLoop, &never, accept) => stop.await,
+            () = &mut stop => {}
         }
         drop(self.listener);
         if tokio::time::timeout(self.limits.drain, graceful.shutdown()).await.is_err() {

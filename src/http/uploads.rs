@@ -48,6 +48,7 @@ pub(super) async fn create(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Listing>), Problem> {
     check_length(&headers)?;
+    api.scheduler.store().is_in_place()?;
     let library = api.scheduler.library().clone();
     let spool = library.spool().map_err(UploadError::Disk)?;
     let upload = Form::receive(form?, spool.path()).await?.into_upload()?;
@@ -59,6 +60,8 @@ pub(super) async fn create(
     // Reading half a gigabyte takes too long for a thread that serves others.
     let added = tokio::task::spawn_blocking(add).await;
     let listing = added.map_err(|error| UploadError::Disk(std::io::Error::other(error)))??;
+    // A folder that was removed meanwhile takes the dataset along.
+    api.scheduler.store().is_in_place()?;
     let location = HeaderValue::try_from(format!("/v1/datasets/{}", listing.info.name));
     let headers = location.into_iter().map(|location| (header::LOCATION, location)).collect();
     Ok((StatusCode::CREATED, headers, Json(listing)))
@@ -168,8 +171,10 @@ fn class_names(text: &str) -> Result<Vec<String>, Fault> {
     if !text.trim_start().starts_with('[') {
         return Ok(text.split(',').map(|name| name.trim().to_owned()).collect());
     }
-    serde_json::from_str(text)
-        .map_err(|error| Pointer::root().at("class_names").fault(format!("a JSON list of texts is needed: {error}")))
+    serde_json::from_str(text).map_err(|_| {
+        let detail = "a JSON list of texts is needed, such as [\"cat\", \"dog\"], or names separated by commas";
+        Pointer::root().at("class_names").fault(detail)
+    })
 }
 
 /// Which of the two ways the files are.

@@ -65,7 +65,7 @@ pub struct State {
     pub detail: Option<String>,
 }
 
-/// Means over the mini-batches since the last such event.
+/// Means over the mini-batches since the last such event of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Mini-batches done.
@@ -78,22 +78,25 @@ pub struct Metrics {
     pub accuracy: Option<f64>,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Training speed.
+    /// Training samples a second over the last reports of the run, evaluations not counted.
     pub samples_per_second: Option<f64>,
-    /// Share of the job that is done.
+    /// Share of the planned training that is done, 0 to 1.
     pub fraction: f64,
     /// Seconds to the end, about.
     pub eta_seconds: Option<f64>,
+    /// Whether the end may come sooner than that: early stopping cannot be foreseen.
+    #[serde(default)]
+    pub eta_at_most: bool,
 }
 
-/// The end of an epoch.
+/// The evaluation at the end of an epoch. Where evaluations come faster than events may, the newest and the best are told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Its number, from 1.
     pub epoch: u64,
     /// Mini-batches done.
     pub step: u64,
-    /// Mean loss over its training samples, each as it was when its turn came.
+    /// Mean loss over the training samples since the evaluation before, each as it was when its turn came.
     pub train_loss: Option<f64>,
     /// Share of them read right.
     pub train_accuracy: Option<f64>,
@@ -107,7 +110,7 @@ pub struct Epoch {
     pub test_loss: Option<f64>,
     /// Share of them read right.
     pub test_accuracy: Option<f64>,
-    /// Training time since the epoch began or the run resumed.
+    /// Training time since the evaluation before, or since the run began.
     pub seconds: f64,
 }
 

@@ -1,11 +1,15 @@
-//! How long a job is held back that has brought the server down again and again.
+//! How long a job is held back that has brought the server down again and again, and when it is paused.
 //!
 //! It never fails for it: what kills a process may be cured from outside, and then the job goes on from its checkpoint.
 
 use std::time::Duration;
 
 /// Starts without a new checkpoint that are not held against a job: a power cut is nobody's fault.
-const FREE_STARTS: u32 = 2;
+pub const FREE_STARTS: u32 = 2;
+/// Delayed starts without a new checkpoint after which a job is paused instead of being delayed once more.
+const DELAYED_STARTS: u32 = 6;
+/// Failed starts without a new checkpoint after which a job is paused: the free ones and the delayed ones.
+pub const MAX_FAILED_STARTS: u32 = FREE_STARTS + DELAYED_STARTS;
 /// The longest delay.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -36,6 +40,12 @@ mod tests {
         let seconds: Vec<_> = (0..13).map(|starts| hold_back(starts).as_secs()).collect();
         assert_eq!(seconds, [0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
         assert_eq!(hold_back(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn a_job_is_paused_after_six_delayed_starts() {
+        let delayed = (0..MAX_FAILED_STARTS).filter(|failed| !hold_back(*failed).is_zero());
+        assert_eq!(delayed.count(), 6);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::engine::layer::LayerSpec;
 use crate::engine::network::{LayerSummary, Network};
 use crate::engine::schedule::ScheduleSpec;
 use crate::engine::shape::Shape;
-use crate::engine::train::pace::{metrics_stride, split, steps_per_epoch, total_epochs, total_steps};
+use crate::engine::train::pace::{split, steps_per_epoch, total_epochs, total_steps};
 use crate::engine::train::{Settings, peak_bytes};
 
 /// What a plan is made against.
@@ -41,7 +41,7 @@ pub struct PlanSummary {
     pub parameters: usize,
     /// Samples that are learned from.
     pub train_samples: usize,
-    /// Samples that are held out and measured on after each epoch.
+    /// Samples that are held out and measured on at each evaluation.
     #[serde(default)]
     pub validation_samples: usize,
     /// Samples that are measured on.
@@ -159,11 +159,6 @@ impl Plan {
     /// Mini-batches of the whole training.
     pub fn total_steps(&self) -> u64 {
         total_steps(&self.settings, self.train_samples)
-    }
-
-    /// Mini-batches between two metrics events.
-    pub fn metrics_stride(&self) -> u64 {
-        metrics_stride(self.total_steps())
     }
 
     /// What a reader of the job sees of it.

@@ -49,6 +49,8 @@ pub struct TrainSpec {
     pub steps: Option<u64>,
     /// Decides every random draw.
     pub seed: u64,
+    /// Epochs between two evaluations.
+    pub evaluate_every: u64,
     /// When to stop before the end.
     pub early_stopping: Option<EarlyStopping>,
     /// Training time after which the job ends as it is, in seconds.
@@ -73,7 +75,7 @@ pub struct DatasetSpec {
     pub train_limit: Option<usize>,
     /// Measure on this many samples only, the first ones.
     pub test_limit: Option<usize>,
-    /// Share of the training samples that is held out and measured on after each epoch.
+    /// Share of the training samples that is held out and measured on at each evaluation.
     pub validation_fraction: f64,
     /// How training images are varied.
     pub augment: Option<AugmentSpec>,
@@ -94,7 +96,7 @@ const DATASET: &[Field] = &[
         "validation_fraction",
         Kind::Number { min: Bound::Included(0.0), max: Bound::Excluded(1.0) },
         "0.0",
-        "share of the training samples, drawn by the seed, that is held out and measured on after each epoch",
+        "share of the training samples, drawn by the seed, that is held out and measured on at each evaluation",
     ),
     Field::optional(
         "augment",
@@ -150,6 +152,12 @@ pub const FIELDS: &[Field] = &[
         "mini-batches of the whole training, instead of epochs",
     ),
     Field::optional("seed", Kind::Count { min: 0, max: u64::MAX }, "42", "decides every random draw"),
+    Field::optional(
+        "evaluate_every",
+        Kind::Count { min: 1, max: 1_000_000 },
+        "1",
+        "epochs between two evaluations on the validation and test samples; the last epoch is always evaluated",
+    ),
     Field::optional(
         "early_stopping",
         Kind::Nullable(&Kind::Object(early_stopping::FIELDS)),
@@ -233,6 +241,7 @@ impl TrainSpec {
             },
             seed: self.seed,
             validation_fraction: self.dataset.validation_fraction,
+            evaluate_every: self.evaluate_every,
             early_stopping: self.early_stopping.clone(),
             augment: self.dataset.augment,
             diagnostics: self.diagnostics,

@@ -70,7 +70,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why a job ended.
+/// Why a job ended, or why the server has paused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
@@ -86,12 +86,21 @@ pub enum StopReason {
     User,
     /// Something went wrong; the job's `error` says what.
     Error,
+    /// The server died at each of its last starts before it saved a checkpoint: it is paused until its client resumes it.
+    CrashLoop,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Completed, Self::EarlyStopping, Self::MaxSeconds, Self::Diverged, Self::User, Self::Error];
+    pub const ALL: [Self; 7] = [
+        Self::Completed,
+        Self::EarlyStopping,
+        Self::MaxSeconds,
+        Self::Diverged,
+        Self::User,
+        Self::Error,
+        Self::CrashLoop,
+    ];
 
     /// Its name, as in JSON and in the store.
     pub fn as_str(self) -> &'static str {
@@ -102,6 +111,7 @@ impl StopReason {
             Self::Diverged => "diverged",
             Self::User => "user",
             Self::Error => "error",
+            Self::CrashLoop => "crash_loop",
         }
     }
 

@@ -55,6 +55,21 @@ fn layers(first: &Value) -> Value {
 }
 
 #[test]
+fn names_that_deceive() {
+    assert_refused(&[
+        (json!({"name": "exe.\u{202e}gpj"}), "#/name", "the character U+202E is not allowed"),
+        (json!({"name": "a\u{2066}b"}), "#/name", "U+2066"),
+        (json!({"name": "a\u{200b}"}), "#/name", "U+200B"),
+        (json!({"name": "a\nb"}), "#/name", "U+000A"),
+        (json!({"model": "a\u{202e}b"}), "#/model", "may hold only"),
+        (json!({"dataset": {"name": "digits\u{200d}"}}), "#/dataset/name", "may hold only"),
+        (json!({"webhook": "https://a.example/\u{202e}"}), "#/webhook", "U+202E"),
+    ]);
+    let spec = with(&json!({"name": "손글씨 — نمی\u{200c}خواهم 👩\u{200d}💻"}));
+    assert!(plan(&spec).is_ok());
+}
+
+#[test]
 fn fields_that_are_none() {
     assert_refused(&[
         (json!({"netwrok": []}), "#/netwrok", "did you mean `network`?"),
@@ -165,6 +180,8 @@ fn values_out_of_range() {
         (json!({"priority": "high"}), "#/priority", "a whole number within -100 to 100 is needed"),
         (json!({"batch_size": 0}), "#/batch_size", "0 is not within 1 to"),
         (json!({"epochs": 0}), "#/epochs", "0 is not within 1 to"),
+        (json!({"evaluate_every": 0}), "#/evaluate_every", "0 is not within 1 to"),
+        (json!({"evaluate_every": null}), "#/evaluate_every", "a whole number"),
         (json!({"steps": 0}), "#/steps", "0 is not within 1 to"),
         (json!({"seed": -1}), "#/seed", "a whole number"),
         (json!({"weight_decay": -0.1}), "#/weight_decay", "at least 0"),
@@ -354,7 +371,7 @@ fn a_spec_that_uses_every_field_is_accepted() {
         "gradient_clip": {"type": "norm", "max_norm": 5},
         "weight_decay": 0.0001, "batch_size": 64, "epochs": 3, "steps": null, "seed": u64::MAX,
         "early_stopping": {"monitor": "validation_accuracy", "patience": 2, "min_delta": 0.001, "restore_best": false},
-        "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
+        "evaluate_every": 2, "max_seconds": 60, "checkpoint_every_seconds": 0.5, "diagnostics": false, "priority": -7.0,
         "webhook": "https://example.com/hook?from=dojang",
     });
     let missing: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| spec.get(name).is_none()).collect();

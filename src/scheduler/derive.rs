@@ -28,8 +28,7 @@ impl Scheduler {
         let source = self.source(id).await?;
         let spec = forked_spec(&source.spec, overrides)?;
         let Some(checkpoint) = self.store().checkpoint(id).await? else {
-            let detail = format!("the job is {} and has no checkpoint to go on from; submit a new job", source.status);
-            return Err(SubmitError::Conflict(detail));
+            return Err(SubmitError::Conflict(no_checkpoint(&source)));
         };
         let plan = self.plan_with_data(spec)?;
         check_length(&plan, checkpoint.step)?;
@@ -73,6 +72,17 @@ impl Scheduler {
         let checkpoint = self.store().checkpoint(source).await?.filter(|checkpoint| checkpoint.sha256 == sha256);
         let checkpoint = checkpoint.ok_or_else(|| gone(&format!("a checkpoint of job {source} that is gone")))?;
         Ok(begin(&job, spec, checkpoint).await?)
+    }
+}
+
+/// Why a job that has no checkpoint cannot be forked.
+fn no_checkpoint(source: &Job) -> String {
+    match source.checkpoint_removed_at {
+        Some(at) => format!(
+            "the checkpoint of job {} was removed at {at}, as this server keeps only so many of ended jobs; submit a new job",
+            source.id
+        ),
+        None => format!("the job is {} and has no checkpoint to go on from; submit a new job", source.status),
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Scheduler;
 use crate::job::status::Status;
-use crate::job::view::Job;
+use crate::job::view::{Job, WaitingFor};
 use crate::store::{JobQuery, Page, Rest, StoreError};
 
 impl Scheduler {
@@ -38,6 +38,14 @@ impl Scheduler {
     }
 
     async fn estimate(&self, jobs: &mut [Job]) -> Result<(), StoreError> {
+        for job in jobs.iter_mut() {
+            let storage = match job.status {
+                Status::Queued => self.storage().holds_up_the_queue(),
+                Status::Running => self.storage().is_waited_for(job.id),
+                _ => false,
+            };
+            job.waiting_for = storage.then_some(WaitingFor::Storage);
+        }
         if jobs.iter().any(|job| job.status == Status::Queued) {
             let turns = turns(&self.store().rests().await?, self.capacity().slots);
             for job in jobs.iter_mut().filter(|job| job.status == Status::Queued) {

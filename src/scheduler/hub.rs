@@ -11,7 +11,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::job::event::Event;
+use super::meters::EndedJobs;
+use crate::job::event::{Event, EventBody};
 
 /// Events that a slow listener may lag behind before it has to go back to the store.
 const BACKLOG: usize = 1024;
@@ -24,6 +25,7 @@ const REST: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Hub {
     sender: broadcast::Sender<Notice>,
+    ended: EndedJobs,
 }
 
 /// What is passed on.
@@ -31,6 +33,7 @@ pub struct Hub {
 enum Notice {
     Event(Arc<Event>),
     Deleted(Uuid),
+    Resync(Uuid),
 }
 
 /// What a listener gets.
@@ -52,16 +55,18 @@ pub struct Subscription {
     rests_until: Instant,
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
-    }
-}
-
 impl Hub {
+    /// A hub that counts the ends of jobs it is told of.
+    pub(super) fn new(ended: EndedJobs) -> Self {
+        Self { sender: broadcast::channel(BACKLOG).0, ended }
+    }
+
     /// Passes events on. They must be in the store already.
     pub fn publish(&self, events: Vec<Event>) {
         for event in events {
+            if let EventBody::Done(done) = &event.body {
+                self.ended.count(done.status);
+            }
             // Nobody listening is no error.
             let _ = self.sender.send(Notice::Event(Arc::new(event)));
         }
@@ -70,6 +75,11 @@ impl Hub {
     /// Tells that a job was deleted. It must be gone from the store already.
     pub fn tell_deleted(&self, job: Uuid) {
         let _ = self.sender.send(Notice::Deleted(job));
+    }
+
+    /// Makes the listeners of a job read on from the store: some of its events may be there that were not passed on.
+    pub fn resync(&self, job: Uuid) {
+        let _ = self.sender.send(Notice::Resync(job));
     }
 
     /// Listens to one job from now on.
@@ -96,6 +106,7 @@ impl Subscription {
                     return Some(Received::Event(event));
                 }
                 Ok(Notice::Deleted(job)) if self.job == Some(job) => return Some(Received::Deleted),
+                Ok(Notice::Resync(job)) if self.job == Some(job) => return Some(Received::Lagged),
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => return Some(Received::Lagged),
                 Err(RecvError::Closed) => return None,
@@ -123,6 +134,7 @@ impl Subscription {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::meters::Meters;
     use super::*;
     use crate::job::event::{EventBody, Saved};
 
@@ -133,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_hears_its_job_and_is_told_when_it_lags() {
-        let (hub, mine, other) = (Hub::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (hub, mine, other) = (Hub::new(Meters::default().ended), Uuid::from_u128(1), Uuid::from_u128(2));
         let mut one = hub.subscribe(mine);
         let mut all = hub.subscribe_all();
         hub.publish(vec![event(other, 1), event(mine, 1)]);
@@ -141,6 +153,11 @@ mod tests {
         assert!(matches!(all.next().await, Some(Received::Event(e)) if e.job == other));
         hub.publish((2..2000).map(|id| event(mine, id)).collect());
         assert!(matches!(one.next().await, Some(Received::Lagged)));
+        while tokio::time::timeout(REST, one.next()).await.is_ok() {}
+        hub.resync(other);
+        hub.resync(mine);
+        assert!(matches!(one.next().await, Some(Received::Lagged)), "it is told to look into the store");
+        hub.publish(vec![event(mine, 2000)]);
         drop(hub);
         while let Some(received) = one.next().await {
             assert!(matches!(received, Received::Event(_)));
@@ -149,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_event_comes_at_once_and_those_after_it_together() {
-        let (hub, job) = (Hub::default(), Uuid::from_u128(1));
+        let (hub, job) = (Hub::new(Meters::default().ended), Uuid::from_u128(1));
         let mut listener = hub.subscribe(job);
         let began = Instant::now();
         let told = tokio::spawn(async move {

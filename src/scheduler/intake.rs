@@ -60,7 +60,7 @@ impl Scheduler {
         }
         let _intake = self.no_removal().await;
         self.plan(new.spec.clone())?;
-        Ok(self.store().import_version(&new, self.now()).await?)
+        Ok(self.storage().counted(self.store().import_version(&new, self.now()).await)?)
     }
 
     /// The job that a request with this key has made. Asked before anything is checked: what was accepted once stays so,
@@ -80,7 +80,7 @@ impl Scheduler {
     /// Keeps a job that is checked, tells of it and wakes a worker.
     pub(super) async fn admit(&self, new: NewJob, key: Option<&RequestKey>) -> Result<Job, SubmitError> {
         let terms = Terms { max_queued: Some(self.capacity().max_queued), key, up: self.up() };
-        let job = match self.store().admit(&new, terms).await? {
+        let job = match self.storage().counted(self.store().admit(&new, terms).await)? {
             Admitted::New(job, events) => {
                 self.hub().publish(events);
                 self.wake().notify_one();

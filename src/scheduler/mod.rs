@@ -5,12 +5,20 @@
 //! - `intake`: jobs and weights taken in; `derive`: jobs that go on from others, or do them again
 //! - `dry_run`: what a spec would come to; `build`: the program and the kernels that train here
 //! - `wishes`: jobs cancelled, paused and resumed; `eta`: when it will be a waiting job's turn
-//! - [`worker`]: the loops that claim jobs, one a slot
-//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists
+//! - `worker`: the loops that claim jobs, one a slot
+//! - `run`, `watch`, `record`: one run of a job: the thread that trains, its observer, and the task that persists;
+//!   `reporting`: how often the observer reports
+//! - `checkpointing`, `byte_budget`: bounds on what is between the two: one checkpoint, and so many bytes
+//! - `storage`: whether the store can be written, and who waits for that
+//! - `recovery`: runs whose worker panicked
 //! - `meters`: what the runs have done, for `/metrics`
-//! - `cores`: how the training cores are shared; `datasets`, `removal`: datasets and jobs that are removed
+//! - `admission`: the memory of runs; `cores`: how the training cores are shared
+//! - `datasets`, `removal`: datasets and jobs that are removed; `retention`: old checkpoints
 
+mod admission;
 mod build;
+mod byte_budget;
+mod checkpointing;
 mod control;
 mod cores;
 mod datasets;
@@ -21,12 +29,18 @@ pub mod hub;
 mod intake;
 mod meters;
 mod record;
+mod recovery;
 mod removal;
+#[cfg(test)]
+pub(crate) mod replay;
+mod reporting;
+mod retention;
 mod run;
 mod state;
+mod storage;
 mod watch;
 mod wishes;
-pub mod worker;
+mod worker;
 
 pub use build::this_build;
 pub use datasets::RemoveDatasetError;

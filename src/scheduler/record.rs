@@ -9,15 +9,18 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::byte_budget::Reservation;
+use super::checkpointing::CheckpointPermit;
 use super::control::{Control, Stop};
 use super::hub::Hub;
-use super::meters::Meters;
+use super::state::Instruments;
+use super::storage::StorageHealth;
 use super::watch::{Message, Snapshot, Standing};
-use crate::clock::Wall;
 use crate::engine::diagnostics::Diagnostics;
 use crate::interop::sha256_hex;
 use crate::job::event::{Event, EventBody, Saved};
-use crate::store::{NewCheckpoint, News, RunKey, Store, StoreError};
+use crate::store::{Figures, NewCheckpoint, News, RunKey, Store, StoreError};
+use crate::supervisor::Failpoint;
 
 /// Least time between two commits of a run: people do not see faster, and disks live longer.
 const PACE: Duration = Duration::from_millis(100);
@@ -44,26 +47,32 @@ pub(super) struct Recorder {
     pub(super) run: RunKey,
     pub(super) last_event_id: u64,
     pub(super) control: Control,
+    pub(super) storage: StorageHealth,
     pub(super) shutdown: CancellationToken,
-    pub(super) wall: Wall,
-    pub(super) meters: Meters,
+    pub(super) instruments: Instruments,
 }
 
 /// Events that go into one commit, with what they leave behind.
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<Event>,
+    figures: Figures,
     looks: Vec<Diagnostics>,
+    /// Room of the looks, held until they are persisted.
+    room: Vec<Reservation>,
     standing: Option<Standing>,
 }
 
 impl Recorder {
-    /// Records until the training thread hangs up.
-    pub(super) async fn record(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<(), Lost> {
+    /// Records until the training thread hangs up; `standing` is where the job stands at the start.
+    pub(super) async fn record(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut standing: Standing,
+    ) -> Result<(), Lost> {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages = Vec::new();
-        let mut standing = Standing::default();
         loop {
             tokio::select! {
                 received = inbox.recv_many(&mut messages, 256) => {
@@ -95,7 +104,8 @@ impl Recorder {
         }
     }
 
-    async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
+    pub(super) async fn persist(&mut self, messages: &mut Vec<Message>, last: &mut Standing) -> Result<(), Lost> {
+        self.instruments.supervisor.failpoint(Failpoint::BeforeCommit);
         let mut batch = Batch::default();
         for message in messages.drain(..) {
             match message {
@@ -103,8 +113,13 @@ impl Recorder {
                     batch.events.push(self.event(body));
                     batch.standing = Some(*standing);
                 }
-                Message::Look { look, standing } => {
+                Message::Figures { figures, standing } => {
+                    batch.figures.append(*figures);
+                    batch.standing = Some(*standing);
+                }
+                Message::Look { look, standing, room } => {
                     batch.looks.push(*look);
+                    batch.room.push(room);
                     batch.standing = Some(*standing);
                 }
                 Message::Checkpoint(snapshot) => {
@@ -115,14 +130,16 @@ impl Recorder {
                 }
             }
         }
-        if !batch.events.is_empty() || !batch.looks.is_empty() {
+        if !batch.events.is_empty() || !batch.looks.is_empty() || !batch.figures.is_empty() {
             if let Some(standing) = batch.standing.take() {
                 *last = standing;
             }
-            let Batch { events, looks, .. } = batch;
+            let Batch { events, looks, figures, room: _room, .. } = batch;
             let (store, run) = (self.store.clone(), self.run);
-            let news = || News { events: &events, looks: &looks, progress: &last.progress, metrics: &last.metrics };
+            let Standing { progress, metrics } = &*last;
+            let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
             self.insist(|| store.append(run, news())).await?;
+            self.instruments.supervisor.failpoint(Failpoint::AfterCommit);
             self.hub.publish(events);
         }
         Ok(())
@@ -130,24 +147,35 @@ impl Recorder {
 
     async fn save(
         &mut self,
-        Batch { mut events, looks, .. }: Batch,
+        Batch { mut events, looks, figures, room: _room, .. }: Batch,
         snapshot: Snapshot,
         standing: &Standing,
     ) -> Result<(), Lost> {
         let began = Instant::now();
-        let (checkpoint, event) = self.checkpoint(snapshot).await?;
+        let (checkpoint, event, permit) = self.checkpoint(snapshot).await?;
+        let encoded = began.elapsed();
         events.push(event);
         let (store, run) = (self.store.clone(), self.run);
-        let news = || News { events: &events, looks: &looks, progress: &standing.progress, metrics: &standing.metrics };
-        self.insist(|| store.save_checkpoint(run, &checkpoint, news())).await?;
-        self.meters.checkpoints.record(began.elapsed());
+        let Standing { progress, metrics } = standing;
+        let news = || News { events: &events, figures: &figures, looks: &looks, progress, metrics };
+        let mut last_try = Instant::now();
+        let save = || {
+            last_try = Instant::now();
+            store.save_checkpoint(run, &checkpoint, news())
+        };
+        self.insist(save).await?;
+        permit.written(encoded + last_try.elapsed());
+        self.instruments.meters.checkpoints.record(began.elapsed());
         self.hub.publish(events);
         Ok(())
     }
 
-    /// A state as it is kept, and the event that says so; both have yet to be written.
-    pub(super) async fn checkpoint(&mut self, snapshot: Snapshot) -> Result<(NewCheckpoint, Event), Lost> {
-        let Snapshot { state, epoch, trained_seconds } = snapshot;
+    /// A state as it is kept, and the event that says so; both have yet to be written, which ends the permit.
+    pub(super) async fn checkpoint(
+        &mut self,
+        snapshot: Snapshot,
+    ) -> Result<(NewCheckpoint, Event, CheckpointPermit), Lost> {
+        let Snapshot { state, permit, epoch, trained_seconds } = snapshot;
         let step = state.position.step;
         let encoded = tokio::task::spawn_blocking(move || {
             let bytes = state.encode();
@@ -158,12 +186,12 @@ impl Recorder {
             return Err(Lost::Abandoned);
         };
         let event = self.event(EventBody::Checkpoint(Saved { step, epoch, bytes: bytes.len() as u64 }));
-        Ok((NewCheckpoint { bytes, sha256, step, trained_seconds }, event))
+        Ok((NewCheckpoint { bytes, sha256, step, trained_seconds }, event, permit))
     }
 
     fn event(&mut self, body: EventBody) -> Event {
         self.last_event_id += 1;
-        Event { id: self.last_event_id, job: self.run.job, at: self.wall.now(), body }
+        Event { id: self.last_event_id, job: self.run.job, at: self.instruments.wall.now(), body }
     }
 
     /// Tries a write until it is done. A full or busy disk is waited for; the training thread waits too.
@@ -176,11 +204,15 @@ impl Recorder {
         let mut tries = 0;
         loop {
             let error = match write().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.storage.run_goes_on(self.run.job);
+                    return Ok(value);
+                }
                 Err(StoreError::Fenced) => return Err(Lost::Fenced),
                 Err(error) => error,
             };
-            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_)));
+            self.storage.run_waits(self.run.job, &error);
+            tries += u32::from(!matches!(error, StoreError::Full(_) | StoreError::Busy(_) | StoreError::Replaced));
             if tries >= TRIES || self.shutdown.is_cancelled() {
                 tracing::error!(job = %self.run.job, %error, "gave up writing; the job goes on from its last checkpoint");
                 return Err(Lost::Abandoned);

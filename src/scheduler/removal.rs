@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::Scheduler;
 use super::wishes::WishError;
 use crate::store::StoreError;
+use crate::supervisor::Failpoint;
 
 impl Scheduler {
     /// Deletes a job that has ended, for good; streams of its events end. No job is made from it meanwhile.
@@ -15,7 +16,8 @@ impl Scheduler {
         let scheduler = self.clone();
         let delete = async move {
             let _no_job = scheduler.no_new_jobs().await;
-            let Some(deleted) = scheduler.store().delete_job(id).await? else { return Ok(None) };
+            let deleted = scheduler.storage().counted(scheduler.store().delete_job(id).await)?;
+            let Some(deleted) = deleted else { return Ok(None) };
             deleted?;
             tracing::info!(job = %id, "deleted");
             scheduler.hub().tell_deleted(id);
@@ -30,6 +32,7 @@ impl Scheduler {
     pub(super) async fn give_back_space(self) {
         // What a process that was killed has freed is given back at once.
         loop {
+            self.supervisor().failpoint(Failpoint::SpaceReclaimer);
             if let Err(error) = self.reclaim_all().await {
                 tracing::warn!(%error, "failed to give freed disk space back");
             }

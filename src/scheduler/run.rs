@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 
 use super::control::{Control, Stop};
 use super::cores::Share;
-use super::meters::Meters;
+use super::state::Instruments;
 use super::watch::{Frame, Halt, Message, Snapshot, Standing, Watch};
 use crate::clock::Awake;
 use crate::data::Dataset;
@@ -17,24 +18,29 @@ use crate::data::library::Library;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::metrics::Report;
 use crate::engine::network::Network;
-use crate::engine::train::pace::steps_per_epoch;
+use crate::engine::train::pace::{split, steps_per_epoch};
 use crate::engine::train::{Data, Outcome, Trainer};
 use crate::job::event::{Alert, EventBody};
 use crate::job::plan::{Plan, Premises};
 use crate::job::status::StopReason;
-use crate::job::view::{Job, Progress};
+use crate::job::view::Job;
 use crate::store::StoredCheckpoint;
+use crate::supervisor::panic_message;
 
 /// What a run starts from.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) job: Job,
     pub(super) checkpoint: Option<StoredCheckpoint>,
+    /// Starts before this one at which the server died, since the last checkpoint.
+    pub(super) failed_starts: u32,
     pub(super) control: Control,
     pub(super) share: Share,
     pub(super) outbox: mpsc::Sender<Message>,
     pub(super) awake: Awake,
-    pub(super) meters: Meters,
+    pub(super) instruments: Instruments,
+    /// Tells, once dropped, that the training thread is gone.
+    pub(super) _alive: Option<DropGuard>,
 }
 
 /// How a run ended.
@@ -43,7 +49,7 @@ pub(super) enum Ending {
     /// The weights are final.
     Trained(Box<Trained>),
     /// The run was told to give its job back, in this state.
-    GivenBack(Box<Snapshot>, Standing),
+    GivenBack(Box<Snapshot>, Box<Standing>),
     /// Another worker owns the job.
     Fenced,
     /// The job cannot be trained to its end.
@@ -63,24 +69,20 @@ pub(super) struct Trained {
 }
 
 /// Runs a job. A panic is a failed job, never a dead server.
-pub(super) fn run(start: &Start, library: &Library) -> Ending {
+pub(super) fn run(start: &mut Start, library: &Library) -> Ending {
     let id = start.job.id;
     catch_unwind(AssertUnwindSafe(|| attempt(start, library))).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        tracing::error!(job = %id, panic = text, "a run panicked");
+        tracing::error!(job = %id, cause = panic_message(&*panic), "a run panicked");
         failed("an internal error stopped the training; the server's log has more")
     })
 }
 
-fn failed(error: impl Into<String>) -> Ending {
+/// The ending of a run that cannot go on.
+pub(super) fn failed(error: impl Into<String>) -> Ending {
     Ending::Failed { reason: StopReason::Error, error: error.into() }
 }
 
-fn attempt(start: &Start, library: &Library) -> Ending {
+fn attempt(start: &mut Start, library: &Library) -> Ending {
     let spec = start.job.spec.clone();
     let dataset = match library.load(&spec.dataset.name) {
         Ok(dataset) => dataset,
@@ -94,13 +96,14 @@ fn attempt(start: &Start, library: &Library) -> Ending {
     }
 }
 
-fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
+fn train(start: &mut Start, plan: Plan, dataset: &Dataset) -> Ending {
     let spec = plan.spec();
     let data = Data {
         train: dataset.train.samples(spec.dataset.train_limit),
         test: dataset.test.samples(spec.dataset.test_limit),
     };
-    let (checkpoint, trained_before) = match &start.checkpoint {
+    // Its bytes go as soon as they are read: a run holds them no longer.
+    let (checkpoint, trained_before) = match start.checkpoint.take() {
         None => (None, 0.0),
         Some(stored) => match Checkpoint::decode(&stored.bytes) {
             Ok(checkpoint) => (Some(checkpoint), stored.trained_seconds),
@@ -110,9 +113,14 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
     let settings = plan.settings().clone();
     let frame = Frame {
         awake: start.awake.clone(),
-        meters: start.meters.clone(),
+        wall: start.instruments.wall.clone(),
+        meters: start.instruments.meters.clone(),
         steps_per_epoch: steps_per_epoch(&settings, data.train.len()),
+        epoch_samples: split(&settings, data.train.len()).0 as u64,
+        evaluate_every: settings.evaluate_every,
+        stops_early: settings.early_stopping.is_some(),
         checkpoint_every: Duration::from_secs_f64(spec.checkpoint_every_seconds),
+        failed_starts: start.failed_starts,
         max_seconds: spec.max_seconds,
         trained_before,
     };
@@ -125,8 +133,8 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
         Ok(trainer) => trainer,
         Err(error) => return failed(error.to_string()),
     };
-    let progress = Progress { step: trainer.step(), ..start.job.progress.clone() };
-    let standing = Standing { progress, metrics: start.job.metrics.clone() };
+    let mut standing = Standing { progress: start.job.progress.clone(), metrics: start.job.metrics.clone() };
+    standing.progress.reach(trainer.step(), frame.steps_per_epoch);
     let mut watch = Watch::new(frame, &start.control, &start.share, &start.outbox, standing);
     let ending = drive(&mut trainer, &mut watch, data, dataset.info.classes);
     let parameters = trainer.parameters().to_vec();
@@ -139,7 +147,7 @@ fn train(start: &Start, plan: Plan, dataset: &Dataset) -> Ending {
         Driven::GivenBack(snapshot) => {
             let mut standing = standing_of(watch, false);
             standing.reach(&snapshot);
-            Ending::GivenBack(Box::new(snapshot), standing)
+            Ending::GivenBack(Box::new(snapshot), Box::new(standing))
         }
         Driven::Fenced => Ending::Fenced,
         Driven::Failed { reason, error } => Ending::Failed { reason, error },
@@ -165,6 +173,9 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, class
             }
         };
         let outcome = pool.install(|| trainer.run(watch));
+        if (outcome, watch.halt) != (Outcome::Stopped, Some(Halt::Reshare)) {
+            watch.flush();
+        }
         match (outcome, watch.halt) {
             (Outcome::Completed, _) => return conclude(trainer, watch, (data, classes), StopReason::Completed, &pool),
             (Outcome::EarlyStopped, _) => {
@@ -176,11 +187,11 @@ fn drive(trainer: &mut Trainer<'_>, watch: &mut Watch<'_>, data: Data<'_>, class
             }
             (Outcome::Stopped, Some(Halt::Told(Stop::Fenced)) | None) => return Driven::Fenced,
             (Outcome::Stopped, Some(Halt::Told(Stop::GiveBack))) => {
-                let state = trainer.checkpoint();
-                if !state.is_finite() {
+                let last = watch.last_snapshot(|| trainer.checkpoint());
+                if !last.state.is_finite() {
                     return diverged(watch, trainer.step());
                 }
-                return Driven::GivenBack(watch.snapshot(state));
+                return Driven::GivenBack(last);
             }
             (Outcome::Diverged { step }, _) => return diverged(watch, step),
         }
@@ -195,16 +206,14 @@ fn conclude(
     reason: StopReason,
     pool: &rayon::ThreadPool,
 ) -> Driven {
-    let last = trainer.checkpoint();
-    if !last.is_finite() {
+    let last = watch.last_snapshot(|| trainer.checkpoint());
+    if !last.state.is_finite() {
         return diverged(watch, trainer.step());
     }
-    let last = watch.snapshot(last);
     trainer.restore_best();
     let report = pool.install(|| trainer.report_on(data.test, classes));
     watch.standing.metrics.test_loss = report.loss;
     watch.standing.metrics.test_accuracy = report.accuracy;
-    watch.standing.progress.step = trainer.step();
     Driven::Trained(reason, report, last)
 }
 

@@ -14,6 +14,8 @@ use super::control::{Control, Stop};
 use super::cores::Cores;
 use super::hub::Hub;
 use super::meters::Meters;
+use super::recovery::WorkerSlot;
+use super::storage::StorageHealth;
 use crate::clock::{Awake, Wall};
 use crate::data::library::Library;
 use crate::data::source::DataError;
@@ -21,7 +23,9 @@ use crate::job::fault::{Fault, Faults, Pointer};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
 use crate::job::webhook::{Reach, parse_url};
-use crate::store::{Store, StoreError};
+use crate::memory::MemoryAccount;
+use crate::store::{CheckpointRetention, Store, StoreError};
+use crate::supervisor::{Supervisor, Task};
 
 /// The life of all jobs of this server.
 #[derive(Debug, Clone)]
@@ -33,16 +37,23 @@ struct Inner {
     library: Arc<Library>,
     hub: Hub,
     wake: Notify,
+    /// Told when a job has ended.
+    job_ended: Notify,
     /// The runs of this process; what the store says is what counts.
     running: Mutex<HashMap<Uuid, Control>>,
+    /// How often in a row the worker of a job has panicked.
+    panics: Mutex<HashMap<Uuid, u32>>,
     cores: Cores,
     capacity: Capacity,
     /// Since when this process is up: jobs that bring it down are held back from then on.
     awake: Awake,
     instruments: Instruments,
+    storage: StorageHealth,
     /// Held to read while a job is taken in, and to write while a dataset or a job goes: none goes between the look whether
     /// it is there and the moment from which the store says that a job needs it.
     intake: RwLock<()>,
+    /// Cloned by each run that waits for more memory than a slot has.
+    large_runs_waiting: Arc<()>,
     shutdown: CancellationToken,
     workers: TaskTracker,
 }
@@ -60,17 +71,23 @@ pub struct Capacity {
     pub max_queued: u64,
     /// Whether jobs that have succeeded or failed keep their last checkpoint.
     pub keep_checkpoints: bool,
+    /// Which checkpoints of ended jobs are kept.
+    pub checkpoints: CheckpointRetention,
     /// Where jobs may have news of them sent; nowhere, if the server sends none.
     pub webhooks: Option<Reach>,
 }
 
-/// What tells the time, and what counts.
-#[derive(Debug, Clone, Default)]
+/// What tells the time, what counts, what keeps the tasks alive, and where memory is reserved.
+#[derive(Debug, Clone)]
 pub struct Instruments {
     /// The clock on the wall.
     pub wall: Wall,
     /// What the runs have done.
     pub meters: Meters,
+    /// What restarts tasks that die.
+    pub supervisor: Supervisor,
+    /// Where the memory of runs is reserved.
+    pub memory: MemoryAccount,
 }
 
 /// A dataset that is not to be had, as a fault of the spec that names it.
@@ -97,21 +114,25 @@ impl Scheduler {
         Self(Arc::new(Inner {
             store,
             library,
-            hub: Hub::default(),
+            hub: Hub::new(instruments.meters.ended.clone()),
             wake: Notify::new(),
+            job_ended: Notify::new(),
             running: Mutex::default(),
+            panics: Mutex::default(),
             cores: Cores::new(capacity.threads),
             capacity,
             awake: Awake::start(),
+            storage: StorageHealth::new(instruments.meters.clone()),
             instruments,
             intake: RwLock::default(),
+            large_runs_waiting: Arc::default(),
             shutdown: CancellationToken::new(),
             workers: TaskTracker::new(),
         }))
     }
 
-    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what gives
-    /// freed disk space back.
+    /// Brings jobs that ran when the process died back into the queue, then starts a worker for each slot, and what
+    /// removes old checkpoints and gives freed disk space back.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -120,11 +141,24 @@ impl Scheduler {
             tracing::info!(%job, "was running when the server stopped; goes on from its last checkpoint");
         }
         for _ in 0..self.0.capacity.slots {
-            self.0.workers.spawn(self.clone().work());
+            let slot = WorkerSlot::default();
+            self.keep(Task::Worker, move |scheduler| scheduler.work(slot.clone()));
         }
-        self.0.workers.spawn(self.clone().give_back_space());
+        self.keep(Task::SpaceReclaimer, Self::give_back_space);
+        self.keep(Task::CheckpointRetention, Self::bound_checkpoints);
         self.0.workers.close();
         Ok(())
+    }
+
+    /// Runs a task until shutdown, which waits for it; it is restarted when it dies.
+    fn keep<F>(&self, task: Task, mut make: impl FnMut(Self) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let scheduler = self.clone();
+        self.0.workers.spawn(async move {
+            scheduler.supervisor().run(task, scheduler.shutdown_token(), || make(scheduler.clone())).await;
+        });
     }
 
     /// Checks a spec against the datasets that are known and the memory there is.
@@ -216,8 +250,22 @@ impl Scheduler {
         self.0.instruments.wall.now()
     }
 
+    /// What restarts tasks that die.
+    pub(super) fn supervisor(&self) -> &Supervisor {
+        &self.0.instruments.supervisor
+    }
+
     pub(super) fn instruments(&self) -> &Instruments {
         &self.0.instruments
+    }
+
+    /// Whether the store can be written.
+    pub(super) fn storage(&self) -> &StorageHealth {
+        &self.0.storage
+    }
+
+    pub(super) fn large_runs_waiting(&self) -> &Arc<()> {
+        &self.0.large_runs_waiting
     }
 
     /// While this is held, no dataset and no job is removed.
@@ -232,6 +280,10 @@ impl Scheduler {
 
     pub(super) fn wake(&self) -> &Notify {
         &self.0.wake
+    }
+
+    pub(super) fn job_ended(&self) -> &Notify {
+        &self.0.job_ended
     }
 
     pub(super) fn cores(&self) -> &Cores {
@@ -255,6 +307,19 @@ impl Scheduler {
 
     /// Notes that it has ended.
     pub(super) fn leave(&self, job: Uuid) {
+        self.storage().run_goes_on(job);
         self.running().remove(&job);
+    }
+    /// Notes that the worker of this job has panicked; returns how often in a row.
+    pub(super) fn count_panic(&self, job: Uuid) -> u32 {
+        let mut panics = self.0.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = panics.entry(job).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Notes that a run of this job has ended without a panic of its worker, or that the job has ended.
+    pub(super) fn forget_panics(&self, job: Uuid) {
+        self.0.panics.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 }

@@ -30,7 +30,7 @@ impl Scheduler {
     /// # Errors
     /// If the store fails. `None` if there is no such job.
     pub async fn cancel(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let Some(granted) = self.store().cancel(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().cancel(id, self.now()).await)? else { return Ok(None) };
         Ok(Some(self.see_to(granted).await))
     }
 
@@ -40,7 +40,7 @@ impl Scheduler {
     /// # Errors
     /// If the job has ended or is being cancelled, or the store fails. `None` if there is no such job.
     pub async fn pause(&self, id: Uuid) -> Result<Option<Job>, WishError> {
-        let Some(granted) = self.store().pause(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().pause(id, self.now()).await)? else { return Ok(None) };
         Ok(Some(self.see_to(granted?).await))
     }
 
@@ -56,7 +56,7 @@ impl Scheduler {
             // Nothing has kept its dataset for it.
             self.plan_with_data(job.spec)?;
         }
-        let Some(granted) = self.store().resume(id, self.now()).await? else { return Ok(None) };
+        let Some(granted) = self.storage().counted(self.store().resume(id, self.now()).await)? else { return Ok(None) };
         let job = self.see_to(granted?).await;
         self.wake().notify_one();
         Ok(Some(job))
@@ -68,6 +68,9 @@ impl Scheduler {
         self.hub().publish(events);
         if job.status == Status::Running && (job.cancel_requested || job.pause_requested) {
             self.stop_run(job.id, Stop::GiveBack);
+        }
+        if job.status.is_final() {
+            self.job_ended().notify_one();
         }
         // The wish is granted, whether or not the job's turn can be estimated.
         self.estimated(job.clone()).await.unwrap_or(job)

@@ -8,25 +8,27 @@ use uuid::Uuid;
 
 use super::Scheduler;
 use super::build::this_build;
-use super::control::{Control, Stop};
+use super::control::Stop;
 use super::record::{Lost, Recorder};
-use super::run::{Ending, Start, Trained, run};
+use super::recovery::{ActiveRun, WorkerSlot};
+use super::run::{Ending, Start, Trained, failed, run};
 use super::watch::{Snapshot, Standing};
 use crate::engine::checkpoint::all_finite;
 use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::event::EventBody;
 use crate::job::status::{Status, StopReason};
 use crate::job::view::Job;
-use crate::store::{Claim, Finish, LastState, NewWeights, News, RunKey, StoreError};
+use crate::store::{Claim, Figures, Finish, LastState, NewWeights, News, RunKey, StoreError};
+use crate::supervisor::Failpoint;
 
 /// How long a worker sleeps on an empty queue unless it is woken.
-const POLL: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 /// Messages that a training thread may be ahead of what is persisted.
 const OUTBOX: usize = 256;
 
 /// What one turn of a worker did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+enum Turn {
     /// A job was claimed, and its run has ended.
     Ran(Uuid),
     /// Nothing was waiting.
@@ -34,18 +36,19 @@ pub enum Turn {
 }
 
 impl Scheduler {
-    /// Works until shutdown.
-    pub(super) async fn work(self) {
+    /// Works until shutdown. After a panic it is called again with the same slot, and settles the run that is left there.
+    pub(super) async fn work(self, slot: WorkerSlot) {
+        self.recover(&slot).await;
         loop {
             // Armed before the claim: a job that arrives in between is not slept through.
             let woken = self.wake().notified();
             if self.is_shutting_down() {
                 return;
             }
-            match self.run_next().await {
-                Ok(Turn::Ran(_)) => continue,
-                Ok(Turn::Empty) => {}
-                Err(error) => tracing::error!(%error, "failed to claim a job"),
+            let turn = self.run_next(&slot).await;
+            self.storage().claimed(turn.as_ref().err());
+            if let Ok(Turn::Ran(_)) = turn {
+                continue;
             }
             tokio::select! {
                 () = woken => {}
@@ -56,31 +59,38 @@ impl Scheduler {
     }
 
     /// Claims the next job, if there is one, and sees its run through: one turn of a worker.
-    ///
-    /// # Errors
-    /// If no job can be claimed; a run that fails is not an error of this.
-    pub async fn run_next(&self) -> Result<Turn, StoreError> {
+    async fn run_next(&self, slot: &WorkerSlot) -> Result<Turn, StoreError> {
+        self.supervisor().failpoint(Failpoint::Claim);
+        let Some(memory) = self.slot_memory() else { return Ok(Turn::Empty) };
         let Some(mut claim) = self.store().claim(self.now(), self.up()).await? else { return Ok(Turn::Empty) };
         let job = claim.job.id;
+        let active = slot.begin(self, claim.run);
         self.hub().publish(std::mem::take(&mut claim.events));
         tracing::info!(%job, attempt = claim.run.attempt, name = claim.job.name, "running");
-        let control = self.enter(job);
-        self.see_through(claim, control).await;
-        self.leave(job);
+        match self.run_memory(memory, &claim.job, &active.control).await {
+            Some(_memory) => self.see_through(claim, active).await,
+            None => {
+                self.give_up(claim.run, Lost::Abandoned).await;
+                drop(active);
+            }
+        }
+        self.forget_panics(job);
+        slot.end();
         Ok(Turn::Ran(job))
     }
 
-    async fn see_through(&self, claim: Claim, control: Control) {
-        let Claim { run: key, job, last_event_id, checkpoint, .. } = claim;
+    async fn see_through(&self, claim: Claim, mut active: ActiveRun) {
+        self.supervisor().failpoint(Failpoint::BeforeTraining);
+        let Claim { run: key, job, last_event_id, failed_starts, checkpoint, .. } = claim;
         let mut recorder = Recorder {
             store: self.store().clone(),
             hub: self.hub().clone(),
             run: key,
             last_event_id,
-            control: control.clone(),
+            control: active.control.clone(),
+            storage: self.storage().clone(),
             shutdown: self.shutdown_token().clone(),
-            wall: self.instruments().wall.clone(),
-            meters: self.instruments().meters.clone(),
+            instruments: self.instruments().clone(),
         };
         let ending = match checkpoint {
             Ok(checkpoint) => {
@@ -91,17 +101,19 @@ impl Scheduler {
                 let start = Start {
                     job: job.clone(),
                     checkpoint,
-                    control,
+                    failed_starts,
+                    control: active.control.clone(),
                     share: self.cores().join(),
                     outbox,
                     awake: self.awake().clone(),
-                    meters: self.instruments().meters.clone(),
+                    instruments: self.instruments().clone(),
+                    _alive: active.thread.take(),
                 };
                 let ended = self.start_thread(start);
-                match recorder.record(inbox).await {
-                    Ok(()) => ended.await.unwrap_or_else(|_| Ending::Failed {
-                        reason: StopReason::Error,
-                        error: "the training thread could not be started".into(),
+                let standing = Standing { progress: job.progress.clone(), metrics: job.metrics.clone() };
+                match recorder.record(inbox, standing).await {
+                    Ok(()) => ended.await.unwrap_or_else(|_| {
+                        failed("the training thread ended without a word; the server's log has more")
                     }),
                     Err(lost) => {
                         // The thread stops at its next mini-batch; nothing of it may be written.
@@ -110,7 +122,7 @@ impl Scheduler {
                     }
                 }
             }
-            Err(corrupt) => Ending::Failed { reason: StopReason::Error, error: corrupt.to_string() },
+            Err(corrupt) => failed(corrupt.to_string()),
         };
         if let Err(lost) = self.conclude(&mut recorder, &job, ending).await {
             self.give_up(key, lost).await;
@@ -121,41 +133,36 @@ impl Scheduler {
     /// and goes on from its last checkpoint. Where the server shuts down first, the next start sees to it.
     async fn give_up(&self, run: RunKey, lost: Lost) {
         tracing::warn!(job = %run.job, ?lost, "the run was given up");
-        while lost == Lost::Abandoned && !self.is_shutting_down() {
-            match self.store().abandon(run, self.now()).await {
-                Ok(events) => return self.hub().publish(events),
-                Err(StoreError::Fenced) => return,
-                Err(error) => tracing::warn!(job = %run.job, %error, "failed to put the job back into the queue"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                () = self.shutdown_token().cancelled() => {}
-            }
+        if lost == Lost::Abandoned {
+            self.settle(run, || self.store().abandon(run, self.now())).await;
         }
     }
 
     /// Trains on an OS thread of its own; the receiver gets the ending.
-    fn start_thread(&self, start: Start) -> oneshot::Receiver<Ending> {
+    fn start_thread(&self, mut start: Start) -> oneshot::Receiver<Ending> {
         let (sender, receiver) = oneshot::channel();
         let library = self.library().clone();
         let thread = std::thread::Builder::new().name(format!("run-{}", start.job.id.simple()));
         let started = thread.spawn(move || {
-            let ending = run(&start, &library);
+            start.instruments.supervisor.failpoint(Failpoint::TrainingThread);
+            let ending = run(&mut start, &library);
             // Hangs up on the recorder and gives the cores back before anyone hears of the end.
             drop(start);
             let _ = sender.send(ending);
         });
-        if let Err(error) = started {
+        started.map(|_| receiver).unwrap_or_else(|error| {
             tracing::error!(%error, "failed to start a training thread");
-        }
-        receiver
+            let (sender, receiver) = oneshot::channel();
+            let _ = sender.send(failed(format!("failed to start the training thread: {error}")));
+            receiver
+        })
     }
 
     /// Writes how the run ended, then tells it.
     async fn conclude(&self, recorder: &mut Recorder, job: &Job, ending: Ending) -> Result<(), Lost> {
         let finish = match ending {
             Ending::Fenced => return Err(Lost::Fenced),
-            Ending::GivenBack(snapshot, standing) => return self.give_back(recorder, job, *snapshot, standing).await,
+            Ending::GivenBack(snapshot, standing) => return self.give_back(recorder, job, *snapshot, *standing).await,
             Ending::Trained(trained) => {
                 let Trained { reason, network, parameters, evaluation, standing, last } = *trained;
                 if all_finite(&parameters) {
@@ -168,7 +175,7 @@ impl Scheduler {
                     let end = ended(Status::Succeeded, reason, None, Some(weights), Some(standing), job);
                     let end = Finish { evaluation: Some(evaluation), ..end };
                     if self.capacity().keep_checkpoints {
-                        let (checkpoint, event) = recorder.checkpoint(last).await?;
+                        let (checkpoint, event, _permit) = recorder.checkpoint(last).await?;
                         Finish { events: vec![event], last_state: LastState::Replaced(checkpoint), ..end }
                     } else {
                         end
@@ -186,8 +193,10 @@ impl Scheduler {
             false => Finish { last_state: LastState::Deleted, ..finish },
         };
         let events = recorder.insist(|| self.store().finish(recorder.run, &finish, self.now())).await?;
+        self.supervisor().failpoint(Failpoint::AfterFinish);
         tracing::info!(job = %job.id, status = %finish.status, error = finish.error, "ended");
         self.hub().publish(events);
+        self.job_ended().notify_one();
         Ok(())
     }
 
@@ -201,17 +210,20 @@ impl Scheduler {
         standing: Standing,
     ) -> Result<(), Lost> {
         let began = Instant::now();
-        let (checkpoint, event) = recorder.checkpoint(snapshot).await?;
+        let (checkpoint, event, _permit) = recorder.checkpoint(snapshot).await?;
         let events = [event];
-        let news = || News { events: &events, looks: &[], progress: &standing.progress, metrics: &standing.metrics };
+        let (figures, Standing { progress, metrics }) = (Figures::default(), &standing);
+        let news = || News { events: &events, figures: &figures, looks: &[], progress, metrics };
         let events = recorder.insist(|| self.store().release(recorder.run, &checkpoint, news(), self.now())).await?;
-        recorder.meters.checkpoints.record(began.elapsed());
+        recorder.instruments.meters.checkpoints.record(began.elapsed());
         let status = events.iter().rev().find_map(|event| match &event.body {
             EventBody::State(state) => Some(state.status.as_str()),
             _ => None,
         });
         tracing::info!(job = %job.id, status, "stopped");
         self.hub().publish(events);
+        // It may have been cancelled.
+        self.job_ended().notify_one();
         Ok(())
     }
 
@@ -223,7 +235,8 @@ impl Scheduler {
     }
 }
 
-fn ended(
+/// The end of a run in this state; without a standing, the job is where it was last known to be.
+pub(super) fn ended(
     status: Status,
     stop_reason: StopReason,
     error: Option<String>,

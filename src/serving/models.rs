@@ -11,15 +11,16 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::load::{Loads, ModelKey};
+use super::meters::Meters;
 use crate::data::Dtype;
 use crate::data::library::Library;
-use crate::engine::checkpoint::Checkpoint;
 use crate::engine::model::Model;
-use crate::engine::network::Network;
 use crate::engine::shape::Shape;
-use crate::interop::{WeightsMetadata, decode_weights, encode_weights, sha256_hex};
+use crate::interop::{WeightsMetadata, encode_weights, sha256_hex};
 use crate::job::check::is_slug;
 use crate::job::spec::TrainSpec;
+use crate::memory::{Evict, MemoryAccount, MemoryError, Reservation};
 use crate::store::{Store, StoreError};
 
 /// Models that stay in memory; the one that was not asked for the longest leaves first.
@@ -40,7 +41,7 @@ pub enum Selector {
 }
 
 /// Why no model can answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ServeError {
     /// The selector is not one.
     #[error("{0}")]
@@ -50,10 +51,19 @@ pub enum ServeError {
     NotFound(String),
     /// The store failed.
     #[error("failed to read the model: {0}")]
-    Store(#[from] StoreError),
+    Store(Arc<StoreError>),
+    /// There is no memory for it.
+    #[error("the model cannot be loaded: {0}")]
+    Memory(#[from] MemoryError),
     /// What is stored does not make a model.
     #[error("failed to build the model: {0}")]
     Unusable(String),
+}
+
+impl From<StoreError> for ServeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
 }
 
 impl FromStr for Selector {
@@ -83,41 +93,44 @@ impl FromStr for Selector {
 /// A model in memory, and who it is.
 #[derive(Debug)]
 pub struct Served {
-    model: Model,
-    spec: TrainSpec,
-    version: Option<u32>,
-    job: Option<Uuid>,
-    weights_sha256: String,
-    class_names: Vec<String>,
-    dtype: Dtype,
-    pool: Arc<ThreadPool>,
+    pub(super) model: Model,
+    pub(super) key: ModelKey,
+    pub(super) spec: TrainSpec,
+    pub(super) class_names: Vec<String>,
+    pub(super) dtype: Dtype,
+    pub(super) pool: Arc<ThreadPool>,
+    /// Bytes of one pass through the layers, about.
+    pub(super) pass_bytes: u64,
+    /// Its memory, reserved for as long as anybody uses it.
+    pub(super) _memory: Reservation,
 }
 
 impl Served {
     /// The model's name.
     pub fn name(&self) -> &str {
-        self.spec.model_name()
+        &self.key.name
+    }
+
+    /// Bytes that a prediction of so many samples takes besides its inputs: the layers' buffers and the probabilities.
+    pub fn prediction_bytes(&self, samples: usize) -> u64 {
+        let threads =
+            if self.model.is_small(samples * self.input().len()) { 1 } else { self.pool.current_num_threads() };
+        self.pass_bytes * threads as u64 + 4 * (samples * self.class_names.len()) as u64
     }
 
     /// Its version; `None` for a job that has not ended.
     pub fn version(&self) -> Option<u32> {
-        self.version
+        self.key.version
     }
 
     /// The job that trained it; `None` if it was imported.
     pub fn job(&self) -> Option<Uuid> {
-        self.job
-    }
-
-    /// Whether it is what a source leads to: equal weights of two jobs, or under two names, are two models, for who
-    /// answers is part of the answer.
-    fn is_of(&self, source: &Source) -> bool {
-        (self.job, self.version, self.name()) == (source.job, source.version, source.spec.model_name())
+        self.key.job
     }
 
     /// What its weights are known by.
     pub fn weights_sha256(&self) -> &str {
-        &self.weights_sha256
+        &self.key.weights_sha256
     }
 
     /// A name for each output.
@@ -152,39 +165,65 @@ impl Served {
     }
 }
 
+/// What models are served with.
+#[derive(Debug)]
+pub struct ServingOptions {
+    /// Threads that only predict.
+    pub threads: usize,
+    /// Where their memory is reserved.
+    pub memory: MemoryAccount,
+    /// What counts.
+    pub meters: Meters,
+}
+
 /// The models that predict.
 #[derive(Debug)]
 pub struct Models {
     store: Store,
     library: Arc<Library>,
     kept: Mutex<VecDeque<Arc<Served>>>,
+    loads: Loads,
     pool: Arc<ThreadPool>,
     /// Room for one import at a time.
     imports: Arc<Semaphore>,
-}
-
-/// Where weights are to be had.
-struct Source {
-    spec: TrainSpec,
-    version: Option<u32>,
-    job: Option<Uuid>,
-    weights: Weights,
-}
-
-enum Weights {
-    Final { sha256: String },
-    Checkpoint { sha256: String, bytes: Vec<u8> },
+    memory: MemoryAccount,
+    meters: Meters,
 }
 
 impl Models {
-    /// Models of this store, predicting on `threads` threads of their own.
+    /// Models of this store. The account evicts them when others need memory.
     ///
     /// # Errors
     /// If the threads cannot be started.
-    pub fn new(store: Store, library: Arc<Library>, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+    pub fn new(
+        store: Store,
+        library: Arc<Library>,
+        options: ServingOptions,
+    ) -> Result<Arc<Self>, ThreadPoolBuildError> {
+        let ServingOptions { threads, memory, meters } = options;
         let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("predict-{i}")).build()?;
         let imports = Arc::new(Semaphore::new(1));
-        Ok(Self { store, library, kept: Mutex::default(), pool: Arc::new(pool), imports })
+        let (kept, loads) = (Mutex::default(), Loads::default());
+        let models = Arc::new(Self { store, library, kept, loads, pool: Arc::new(pool), imports, memory, meters });
+        let cache: Arc<dyn Evict> = models.clone();
+        models.memory.add_cache(Arc::downgrade(&cache));
+        Ok(models)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
+    pub(super) fn memory(&self) -> &MemoryAccount {
+        &self.memory
+    }
+
+    pub(super) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     pub(super) fn library(&self) -> &Arc<Library> {
@@ -199,98 +238,9 @@ impl Models {
         &self.imports
     }
 
-    /// The model that a selector means; without one, the newest version of all.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be loaded.
-    pub async fn resolve(&self, selector: Option<&Selector>) -> Result<Arc<Served>, ServeError> {
-        let source = self.find(selector).await?;
-        if let Some(served) = self.recall(&source) {
-            return Ok(served);
-        }
-        let input = self.library.info(&source.spec.dataset.name).ok_or_else(|| {
-            ServeError::NotFound(format!("the dataset `{}` of the model is gone", source.spec.dataset.name))
-        })?;
-        let bytes = match &source.weights {
-            Weights::Final { sha256 } => self.store.weights(sha256).await?,
-            Weights::Checkpoint { .. } => None,
-        };
-        let pool = self.pool.clone();
-        let build = move || {
-            let unusable = |error: &dyn std::fmt::Display| ServeError::Unusable(error.to_string());
-            let network = Network::build(&input.input, &source.spec.network).map_err(|e| unusable(&e))?;
-            let parameters = match (&source.weights, bytes) {
-                (Weights::Checkpoint { bytes, .. }, _) => {
-                    let checkpoint = Checkpoint::decode(bytes).map_err(|e| unusable(&e))?;
-                    if checkpoint.parameters.len() != network.parameter_count() {
-                        return Err(unusable(&"the checkpoint belongs to another network"));
-                    }
-                    // What it remembers besides is not needed, and may be of another number.
-                    Checkpoint { slots: vec![], best: None, ..checkpoint }.arranged_for(&network).parameters
-                }
-                (Weights::Final { .. }, Some(bytes)) => decode_weights(&bytes, &network).map_err(|e| unusable(&e))?,
-                (Weights::Final { .. }, None) => {
-                    return Err(ServeError::NotFound("the model's weights are no longer kept".into()));
-                }
-            };
-            let (Weights::Final { sha256 } | Weights::Checkpoint { sha256, .. }) = source.weights;
-            Ok(Served {
-                model: Model::new(network, &parameters, source.spec.loss, input.class_names.len()),
-                version: source.version,
-                job: source.job,
-                weights_sha256: sha256,
-                class_names: input.class_names,
-                dtype: input.dtype,
-                spec: source.spec,
-                pool,
-            })
-        };
-        let built = tokio::task::spawn_blocking(build).await;
-        let served = Arc::new(built.map_err(|_| ServeError::Unusable("building it panicked".into()))??);
-        self.keep(served.clone());
-        Ok(served)
-    }
-
-    async fn find(&self, selector: Option<&Selector>) -> Result<Source, ServeError> {
-        let version = match selector {
-            Some(Selector::Job(id)) => return self.of_job(*id).await,
-            Some(Selector::Model { name, version }) => {
-                let found = self.store.model_version(name, *version).await?;
-                found.ok_or_else(|| {
-                    let which = version.map_or_else(String::new, |version| format!(" in version {version}"));
-                    ServeError::NotFound(format!("there is no model `{name}`{which}; GET /v1/models lists them"))
-                })?
-            }
-            None => self.store.newest_model().await?.ok_or_else(|| {
-                ServeError::NotFound("there is no model yet: POST a job to /v1/jobs and wait for it".into())
-            })?,
-        };
-        Ok(Source {
-            spec: version.spec,
-            version: Some(version.version),
-            job: version.job,
-            weights: Weights::Final { sha256: version.weights_sha256 },
-        })
-    }
-
-    async fn of_job(&self, id: Uuid) -> Result<Source, ServeError> {
-        let job = self.store.job(id).await?.ok_or_else(|| ServeError::NotFound(format!("there is no job {id}")))?;
-        let weights = match job.weights_sha256 {
-            Some(sha256) => Weights::Final { sha256 },
-            None => {
-                let checkpoint = self.store.checkpoint(id).await?.ok_or_else(|| {
-                    ServeError::NotFound(format!("the job {id} is {} and has no checkpoint yet", job.status))
-                })?;
-                Weights::Checkpoint { sha256: checkpoint.sha256, bytes: checkpoint.bytes }
-            }
-        };
-        Ok(Source { spec: job.spec, version: job.model_version, job: Some(id), weights })
-    }
-
-    fn recall(&self, source: &Source) -> Option<Arc<Served>> {
-        let (Weights::Final { sha256 } | Weights::Checkpoint { sha256, .. }) = &source.weights;
+    pub(super) fn recall(&self, key: &ModelKey) -> Option<Arc<Served>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|served| served.weights_sha256 == *sha256 && served.is_of(source))?;
+        let place = kept.iter().position(|served| served.key == *key)?;
         let served = kept.remove(place)?;
         kept.push_front(served.clone());
         Some(served)
@@ -303,7 +253,7 @@ impl Models {
     /// If the store fails.
     pub async fn delete(&self, name: &str, version: Option<u32>) -> Result<bool, StoreError> {
         let deleted = self.store.delete_versions(name, version).await?;
-        self.forget(|served| served.name() == name && (version.is_none() || served.version == version));
+        self.forget(|served| served.name() == name && (version.is_none() || served.version() == version));
         Ok(deleted)
     }
 
@@ -313,12 +263,21 @@ impl Models {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).retain(|served| !holds(served));
     }
 
-    fn keep(&self, served: Arc<Served>) {
+    pub(super) fn keep(&self, served: Arc<Served>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Of a job that still trains, only the newest checkpoint is of use.
-        kept.retain(|old| old.job.is_none() || old.job != served.job);
+        kept.retain(|old| old.job().is_none() || old.job() != served.job());
         kept.push_front(served);
         kept.truncate(KEPT);
+    }
+}
+
+impl Evict for Models {
+    fn evict(&self) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that a request uses would not give its memory back now.
+        let idle = kept.iter().rposition(|served| Arc::strong_count(served) == 1);
+        idle.is_some_and(|place| kept.remove(place).is_some())
     }
 }
 

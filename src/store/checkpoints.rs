@@ -35,7 +35,31 @@ pub struct StoredCheckpoint {
     pub trained_seconds: f64,
 }
 
+/// A checkpoint, before its bytes are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSize {
+    /// SHA-256 of its bytes, in lowercase hexadecimal digits.
+    pub sha256: String,
+    /// How many there are.
+    pub bytes: u64,
+}
+
 impl Store {
+    /// SHA-256 and size of a job's newest checkpoint, if it has one.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn checkpoint_size(&self, job: Uuid) -> Result<Option<CheckpointSize>, StoreError> {
+        let found: Option<(String, i64)> = sqlx::query_as(
+            "select checkpoints.sha256, blobs.bytes from checkpoints join blobs on blobs.id = checkpoints.blob
+             where checkpoints.job = ?",
+        )
+        .bind(job)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.map(|(sha256, bytes)| CheckpointSize { sha256, bytes: u64::try_from(bytes).unwrap_or(0) }))
+    }
+
     /// A job's newest checkpoint, if it has one.
     ///
     /// # Errors

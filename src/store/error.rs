@@ -17,6 +17,9 @@ pub enum StoreError {
     /// The disk is full, or fails, or has become read-only.
     #[error("the disk is full or fails: {0}")]
     Full(#[source] sqlx::Error),
+    /// The files of the database are no longer where they were when it was opened: what is written is lost.
+    #[error("the data folder was removed or replaced while the server runs; restart it")]
+    Replaced,
     /// Others hold the database for too long.
     #[error("the database is busy: {0}")]
     Busy(#[source] sqlx::Error),
@@ -50,6 +53,69 @@ pub enum StoreError {
     Database(#[source] sqlx::Error),
 }
 
+impl StoreError {
+    /// Why the database cannot be written; `None` of errors that say nothing of that.
+    pub fn write_failure(&self) -> Option<WriteFailure> {
+        match self {
+            Self::Full(error) => Some(match primary_code(error) {
+                Some(FULL) => WriteFailure::Full,
+                Some(READONLY) => WriteFailure::ReadOnly,
+                _ => WriteFailure::Io,
+            }),
+            Self::Busy(_) => Some(WriteFailure::Busy),
+            Self::Replaced => Some(WriteFailure::Replaced),
+            Self::Database(_) => Some(WriteFailure::Other),
+            _ => None,
+        }
+    }
+}
+
+/// Why the database cannot be written, as its clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteFailure {
+    /// The disk has no room.
+    #[error("the disk is full")]
+    Full,
+    /// The disk takes no writes.
+    #[error("the disk is read-only")]
+    ReadOnly,
+    /// The disk reports an error.
+    #[error("the disk fails")]
+    Io,
+    /// Another process holds the database.
+    #[error("another process holds the database")]
+    Busy,
+    /// The files of the database are no longer in their place.
+    #[error("the data folder was removed or replaced while the server runs; restart it")]
+    Replaced,
+    /// Any other failure.
+    #[error("the database fails; the server's log has more")]
+    Other,
+}
+
+impl WriteFailure {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Full, Self::ReadOnly, Self::Io, Self::Busy, Self::Replaced, Self::Other];
+
+    /// Its name in `/metrics`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::ReadOnly => "read_only",
+            Self::Io => "io",
+            Self::Busy => "busy",
+            Self::Replaced => "replaced",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// SQLite's primary result code.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let sqlx::Error::Database(error) = error else { return None };
+    error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff)
+}
+
 /// What is stored is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("corrupt data: {what}")]
@@ -67,14 +133,12 @@ impl Corrupt {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(e) => {
-                match e.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-                    Some(FULL | IOERR | READONLY) => Self::Full(error),
-                    Some(BUSY | LOCKED) => Self::Busy(error),
-                    Some(CORRUPT | NOTADB) => Self::Corrupt(Corrupt::new(format!("the database file: {e}"))),
-                    _ => Self::Database(error),
-                }
-            }
+            sqlx::Error::Database(e) => match primary_code(&error) {
+                Some(FULL | IOERR | READONLY) => Self::Full(error),
+                Some(BUSY | LOCKED) => Self::Busy(error),
+                Some(CORRUPT | NOTADB) => Self::Corrupt(Corrupt::new(format!("the database file: {e}"))),
+                _ => Self::Database(error),
+            },
             sqlx::Error::PoolTimedOut => Self::Busy(error),
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::ColumnDecode { .. } => Self::Corrupt(Corrupt::new(error.to_string())),

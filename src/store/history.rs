@@ -9,19 +9,114 @@ use super::error::{Corrupt, StoreError};
 use super::from_row::from_row;
 use super::open::Store;
 use super::row::{finite, insert_rows, int, time};
-use crate::job::event::{Event, EventBody};
+use super::thinning;
+use crate::job::event::{Epoch, Metrics};
+use crate::job::thin::{FIGURES, Point};
 use crate::job::view::{LastMetrics, Progress};
 
 /// The figures of a training, each step once, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Means over the mini-batches between two points.
+    /// Means over the mini-batches between two reports.
     pub steps: Vec<StepPoint>,
-    /// The ends of epochs.
+    /// The evaluations.
+    pub epochs: Vec<EpochPoint>,
+    /// How many of them are left.
+    pub resolution: Resolution,
+}
+
+/// Widths of the windows of which only the points with the least and the largest figures are left, with the first and the
+/// last of each; 1 where all points are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Mini-batches of a window of `steps`.
+    pub steps: u64,
+    /// Epochs of a window of `epochs`.
+    pub epochs: u64,
+}
+
+impl Default for Resolution {
+    fn default() -> Self {
+        Self { steps: 1, epochs: 1 }
+    }
+}
+
+/// Points to add to a history.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// Means over mini-batches.
+    pub steps: Vec<StepPoint>,
+    /// Evaluations.
     pub epochs: Vec<EpochPoint>,
 }
 
-/// Means over the mini-batches since the point before.
+impl Figures {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.epochs.is_empty()
+    }
+
+    /// Adds those that come after.
+    pub fn append(&mut self, mut later: Self) {
+        self.steps.append(&mut later.steps);
+        self.epochs.append(&mut later.epochs);
+    }
+}
+
+impl StepPoint {
+    /// The point that a metrics event tells of.
+    pub fn new(metrics: &Metrics, at: Timestamp) -> Self {
+        Self {
+            step: metrics.step,
+            epoch: metrics.epoch,
+            loss: metrics.loss,
+            accuracy: metrics.accuracy,
+            learning_rate: Some(metrics.learning_rate),
+            samples_per_second: metrics.samples_per_second,
+            at,
+        }
+    }
+}
+
+impl EpochPoint {
+    /// The point of an evaluation.
+    pub fn new(epoch: &Epoch, at: Timestamp) -> Self {
+        Self {
+            epoch: epoch.epoch,
+            step: epoch.step,
+            train_loss: epoch.train_loss,
+            train_accuracy: epoch.train_accuracy,
+            validation_loss: epoch.validation_loss,
+            validation_accuracy: epoch.validation_accuracy,
+            test_loss: epoch.test_loss,
+            test_accuracy: epoch.test_accuracy,
+            seconds: Some(epoch.seconds),
+            at,
+        }
+    }
+}
+
+impl Point for StepPoint {
+    fn place(&self) -> u64 {
+        self.step
+    }
+
+    fn figures(&self) -> [Option<f64>; FIGURES] {
+        [self.loss, None, None]
+    }
+}
+
+impl Point for EpochPoint {
+    fn place(&self) -> u64 {
+        self.epoch
+    }
+
+    fn figures(&self) -> [Option<f64>; FIGURES] {
+        [self.test_loss, self.validation_loss, self.validation_accuracy]
+    }
+}
+
+/// Means over the mini-batches since the report before, whether that is still in the history or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPoint {
     /// Mini-batches done.
@@ -40,14 +135,14 @@ pub struct StepPoint {
     pub at: Timestamp,
 }
 
-/// The end of an epoch.
+/// The evaluation at the end of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochPoint {
     /// Its number, from 1.
     pub epoch: u64,
     /// Mini-batches done.
     pub step: u64,
-    /// Mean loss over its training samples.
+    /// Mean loss over the training samples since the evaluation before.
     pub train_loss: Option<f64>,
     /// Share of them read right.
     pub train_accuracy: Option<f64>,
@@ -59,7 +154,7 @@ pub struct EpochPoint {
     pub test_loss: Option<f64>,
     /// Share of them read right.
     pub test_accuracy: Option<f64>,
-    /// Training time since the epoch began or the run resumed.
+    /// Training time since the evaluation before, or since the run began.
     pub seconds: Option<f64>,
     /// When.
     pub at: Timestamp,
@@ -72,6 +167,7 @@ impl Store {
     /// Any failure of the database.
     pub async fn metrics(&self, job: Uuid) -> Result<History, StoreError> {
         let mut tx = self.read().await?;
+        let resolution = thinning::resolution(&mut tx, job).await?;
         let steps: Vec<StepRow> = sqlx::query_as(
             "select step, epoch, loss, accuracy, learning_rate, samples_per_second, at
              from metrics where job = ? order by step",
@@ -90,6 +186,7 @@ impl Store {
         Ok(History {
             steps: steps.into_iter().map(StepRow::into_point).collect::<Result<_, Corrupt>>()?,
             epochs: epochs.into_iter().map(EpochRow::into_point).collect::<Result<_, Corrupt>>()?,
+            resolution,
         })
     }
 }
@@ -155,60 +252,72 @@ impl EpochRow {
     }
 }
 
-/// Keeps the figures of those events that have any.
-pub(super) async fn keep(db: &mut SqliteConnection, events: &[Event]) -> Result<(), StoreError> {
-    let (mut steps, mut epochs) = (Vec::new(), Vec::new());
-    for event in events {
-        match &event.body {
-            EventBody::Metrics(metrics) => {
-                steps.push((event, int(metrics.step)?, int(metrics.epoch)?, metrics));
-            }
-            EventBody::Epoch(epoch) => epochs.push((event, int(epoch.epoch)?, int(epoch.step)?, epoch)),
-            EventBody::State(_) | EventBody::Checkpoint(_) | EventBody::Alert(_) | EventBody::Done(_) => {}
-        }
+/// Adds points to the history of a job, and thins it where it has become long.
+pub(super) async fn keep(db: &mut SqliteConnection, job: Uuid, figures: &Figures) -> Result<(), StoreError> {
+    let Figures { steps, epochs } = figures;
+    let mut rows = Vec::with_capacity(steps.len());
+    for point in steps {
+        rows.push((int(point.step)?, int(point.epoch)?, point));
     }
     insert_rows(
         db,
         "insert or replace into metrics
              (job, step, epoch, loss, accuracy, learning_rate, samples_per_second, at) ",
-        steps,
-        |mut row, (event, step, epoch, metrics)| {
-            row.push_bind(event.job)
+        rows,
+        |mut row, (step, epoch, point)| {
+            row.push_bind(job)
                 .push_bind(step)
                 .push_bind(epoch)
-                .push_bind(finite(metrics.loss))
-                .push_bind(finite(metrics.accuracy))
-                .push_bind(finite(Some(metrics.learning_rate)))
-                .push_bind(finite(metrics.samples_per_second))
-                .push_bind(event.at.to_string());
+                .push_bind(finite(point.loss))
+                .push_bind(finite(point.accuracy))
+                .push_bind(finite(point.learning_rate))
+                .push_bind(finite(point.samples_per_second))
+                .push_bind(point.at.to_string());
         },
     )
     .await?;
+    let mut rows = Vec::with_capacity(epochs.len());
+    for point in epochs {
+        rows.push((int(point.epoch)?, int(point.step)?, point));
+    }
     insert_rows(
         db,
         "insert or replace into epochs
              (job, epoch, step, train_loss, train_accuracy, validation_loss, validation_accuracy, test_loss,
               test_accuracy, seconds, at) ",
-        epochs,
-        |mut row, (event, epoch, step, figures)| {
-            row.push_bind(event.job)
+        rows,
+        |mut row, (epoch, step, point)| {
+            row.push_bind(job)
                 .push_bind(epoch)
                 .push_bind(step)
-                .push_bind(finite(figures.train_loss))
-                .push_bind(finite(figures.train_accuracy))
-                .push_bind(finite(figures.validation_loss))
-                .push_bind(finite(figures.validation_accuracy))
-                .push_bind(finite(figures.test_loss))
-                .push_bind(finite(figures.test_accuracy))
-                .push_bind(finite(Some(figures.seconds)))
-                .push_bind(event.at.to_string());
+                .push_bind(finite(point.train_loss))
+                .push_bind(finite(point.train_accuracy))
+                .push_bind(finite(point.validation_loss))
+                .push_bind(finite(point.validation_accuracy))
+                .push_bind(finite(point.test_loss))
+                .push_bind(finite(point.test_accuracy))
+                .push_bind(finite(point.seconds))
+                .push_bind(point.at.to_string());
         },
     )
-    .await
+    .await?;
+    if !steps.is_empty() {
+        thinning::steps(db, job).await?;
+    }
+    if !epochs.is_empty() {
+        thinning::epochs(db, job).await?;
+    }
+    Ok(())
 }
 
-/// Deletes the figures of what comes after this step, which will be trained again, and returns the newest that stay.
-pub(super) async fn rewind(db: &mut SqliteConnection, job: Uuid, step: i64) -> Result<LastMetrics, StoreError> {
+/// Deletes the figures of what comes after this step, which will be trained again, and returns the newest that stay; those
+/// known before where a training that has begun has none of a kind.
+pub(super) async fn rewind(
+    db: &mut SqliteConnection,
+    job: Uuid,
+    step: i64,
+    before: &LastMetrics,
+) -> Result<LastMetrics, StoreError> {
     sqlx::query("delete from metrics where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
     sqlx::query("delete from epochs where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
     sqlx::query("delete from diagnostics where job = ? and step > ?").bind(job).bind(step).execute(&mut *db).await?;
@@ -225,7 +334,8 @@ pub(super) async fn rewind(db: &mut SqliteConnection, job: Uuid, step: i64) -> R
     .bind(job)
     .fetch_optional(db)
     .await?;
-    let (loss, accuracy) = window.unwrap_or_default();
+    let known = if step > 0 { before.clone() } else { LastMetrics::default() };
+    let (loss, accuracy) = window.unwrap_or((known.loss, known.accuracy));
     let newest = LastMetrics { loss, accuracy, ..LastMetrics::default() };
     Ok(epoch.map_or(newest.clone(), |epoch| LastMetrics {
         train_loss: epoch.train_loss,
@@ -239,13 +349,8 @@ pub(super) async fn rewind(db: &mut SqliteConnection, job: Uuid, step: i64) -> R
 }
 
 /// The progress of a job that is back at this step.
-pub(super) fn progress_at(progress: &Progress, step: u64) -> Progress {
-    let steps_per_epoch = (progress.total_steps / progress.epochs.max(1)).max(1);
-    Progress {
-        step,
-        epoch: step.div_ceil(steps_per_epoch),
-        fraction: step as f64 / progress.total_steps.max(1) as f64,
-        eta_seconds: None,
-        ..progress.clone()
-    }
+pub(super) fn progress_at(progress: &Progress, step: u64, steps_per_epoch: u64) -> Progress {
+    let mut back = Progress { eta_seconds: None, ..progress.clone() };
+    back.reach(step, steps_per_epoch);
+    back
 }

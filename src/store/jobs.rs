@@ -17,7 +17,7 @@ use crate::job::event::{Event, EventBody, State};
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::Status;
-use crate::job::view::{Job, LastMetrics, Progress};
+use crate::job::view::{Job, LastMetrics, Progress, steps_per_epoch};
 
 /// A job to accept.
 #[derive(Debug, Clone, PartialEq)]
@@ -240,7 +240,9 @@ impl Store {
 async fn insert(db: &mut SqliteConnection, id: Uuid, new: &NewJob) -> Result<Event, StoreError> {
     let mut log = Log::at(id, 0);
     let start = Progress::start(&new.plan);
-    let progress = new.fork.as_ref().map_or(start.clone(), |fork| history::progress_at(&start, fork.checkpoint.step));
+    let per_epoch = steps_per_epoch(new.plan.train_samples, new.spec.batch_size);
+    let begun = |fork: &Fork| history::progress_at(&start, fork.checkpoint.step, per_epoch);
+    let progress = new.fork.as_ref().map_or(start.clone(), begun);
     sqlx::query(
         "insert into jobs (id, status, last_event_id, spec, plan, progress, metrics, model, created_at, priority,
              webhook, forked_from, start_sha256, reproduces)

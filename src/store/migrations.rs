@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr as _, SqlStr};
 
 /// The files of `migrations/`, oldest first. None is ever changed: databases keep the hashes of those that they have seen.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("0001_jobs.sql", include_str!("../../migrations/0001_jobs.sql")),
     ("0002_validation_and_looks.sql", include_str!("../../migrations/0002_validation_and_looks.sql")),
     ("0003_imported_models.sql", include_str!("../../migrations/0003_imported_models.sql")),
@@ -14,6 +14,8 @@ const FILES: [(&str, &str); 8] = [
     ("0005_deletion.sql", include_str!("../../migrations/0005_deletion.sql")),
     ("0006_webhooks.sql", include_str!("../../migrations/0006_webhooks.sql")),
     ("0007_uptime.sql", include_str!("../../migrations/0007_uptime.sql")),
+    ("0008_resolution.sql", include_str!("../../migrations/0008_resolution.sql")),
+    ("0009_checkpoint_retention.sql", include_str!("../../migrations/0009_checkpoint_retention.sql")),
     ("0010_cursors_and_builds.sql", include_str!("../../migrations/0010_cursors_and_builds.sql")),
 ];
 

@@ -1,5 +1,7 @@
 //! The one place where a job's status changes.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -87,6 +89,17 @@ impl Head {
         head.filter(|head| head.status == Status::Running && head.attempt == run.attempt).ok_or(StoreError::Fenced)
     }
 
+    /// Takes back that the present start counts as failed: its run ended, but the server did not.
+    pub(super) async fn uncount_start(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.vain_starts = self.vain_starts.saturating_sub(1);
+        sqlx::query("update jobs set vain_starts = ? where id = ?")
+            .bind(self.vain_starts)
+            .bind(self.id)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
     /// Forgets the starts in vain: the job is no longer held back.
     pub(super) async fn forgive(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
         self.vain_starts = 0;
@@ -125,7 +138,7 @@ pub(super) struct Move {
     pub(super) stop_reason: Option<StopReason>,
     pub(super) error: Option<String>,
     /// A word on it, for the log.
-    pub(super) detail: Option<&'static str>,
+    pub(super) detail: Option<Cow<'static, str>>,
     /// SHA-256 of the weights, and the version of the model that they became.
     pub(super) weights: Option<(String, u32)>,
 }
@@ -159,7 +172,7 @@ impl Move {
             status: self.to,
             stop_reason: self.stop_reason,
             attempt: head.attempt,
-            detail: self.detail.map(str::to_owned),
+            detail: self.detail.as_deref().map(str::to_owned),
         });
         let mut events = vec![head.log.push(tx, self.at, state).await?];
         outbox::announce(tx, head.webhook.as_deref(), &events[0]).await?;
@@ -167,6 +180,7 @@ impl Move {
             let done = EventBody::Done(self.done(head));
             events.push(head.log.push(tx, self.at, done).await?);
         }
+        let ended_seq = if self.to.is_final() { Some(next_end(tx).await?) } else { None };
         let (sha256, version) = self.weights.unzip();
         let at = self.at.to_string();
         // Only a running job has a time to its end.
@@ -174,6 +188,7 @@ impl Move {
             "update jobs set status = ?, attempt = ?, vain_starts = ?, cancel_requested = ?, pause_requested = ?,
                  last_event_id = ?, stop_reason = ?, error = ?,
                  weights_sha256 = ?, model_version = ?, started_at = coalesce(started_at, ?), finished_at = ?,
+                 ended_seq = ?,
                  progress = case when json_valid(progress) then json_set(progress, '$.eta_seconds', null)
                                  else progress end
              where id = ? and status = ? and attempt = ?",
@@ -190,6 +205,7 @@ impl Move {
         .bind(version)
         .bind((head.status == Status::Running).then(|| at.clone()))
         .bind(head.status.is_final().then_some(at))
+        .bind(ended_seq)
         .bind(head.id)
         .bind(from.as_str())
         .bind(attempt)
@@ -213,4 +229,10 @@ impl Move {
             error: self.error.clone(),
         }
     }
+}
+
+/// The place of a job that ends now among those that have ended.
+async fn next_end(db: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let sql = "select coalesce(max(ended_seq), 0) + 1 from jobs where ended_seq is not null";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }

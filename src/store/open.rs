@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::error::{Corrupt, StoreError};
 use super::faults::Faults;
+use super::location::Location;
 use super::migrations::MIGRATIONS;
 use super::outbox::Outbox;
 use crate::clock::Patience;
@@ -37,6 +38,7 @@ const CHECKED: u64 = 64 << 20;
 pub(super) struct Tx {
     inner: Transaction<'static, Sqlite>,
     faults: Faults,
+    location: Location,
     pub(super) outbox: Outbox,
     /// Whether it has written a message.
     pub(super) announced: bool,
@@ -47,6 +49,8 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.at_commit()?;
         self.inner.commit().await?;
+        // What was written into files that went meanwhile is not acknowledged.
+        self.location.check()?;
         if self.announced {
             self.outbox.tell();
         }
@@ -78,6 +82,7 @@ pub struct Store {
     pub(super) readers: SqlitePool,
     /// Where the database is.
     pub(super) path: Arc<Path>,
+    location: Location,
     /// Told when something was deleted.
     pub(super) freed: Arc<Notify>,
     pub(super) outbox: Outbox,
@@ -135,10 +140,12 @@ impl Store {
         check_small(&writer, path).await?;
         MIGRATIONS.run(&writer).await?;
         let uptime_before = sqlx::query_scalar("select ms from uptime").fetch_one(&writer).await?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        let (path, freed, outbox) = (Arc::from(path), Arc::default(), Outbox::default());
+        // All at once: where the folder is removed later, none could be opened any more.
+        let readers =
+            pool().min_connections(READERS).max_connections(READERS).connect_with(options.read_only(true)).await?;
+        let (location, path, freed, outbox) = (Location::of(path), Arc::from(path), Arc::default(), Outbox::default());
         let sqlite_version = sqlite_version.into();
-        Ok(Self { writer, readers, path, freed, outbox, sqlite_version, faults, uptime_before })
+        Ok(Self { writer, readers, path, location, freed, outbox, sqlite_version, faults, uptime_before })
     }
 
     /// The version of the SQLite library.
@@ -146,12 +153,23 @@ impl Store {
         &self.sqlite_version
     }
 
-    /// Whether the store can write now: takes the write lock and gives it back.
+    /// Whether the store can write now: writes what is there already, and makes it durable.
     ///
     /// # Errors
     /// Where it cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.write().await?.inner.rollback().await?)
+        let mut tx = self.write().await?;
+        sqlx::query("update uptime set ms = ms").execute(&mut *tx).await?;
+        tx.commit().await
+    }
+
+    /// Whether the files of the database are where they were when it was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`] if they were removed, moved away or replaced; [`StoreError::Closed`].
+    pub fn is_in_place(&self) -> Result<(), StoreError> {
+        // Whoever closes the database removes its log.
+        if self.writer.is_closed() { Err(StoreError::Closed) } else { self.location.check() }
     }
 
     /// Closes the database, after the transactions under way.
@@ -163,13 +181,15 @@ impl Store {
 
     /// Begins to write. Nothing else may be asked of a pool until this transaction ends.
     pub(super) async fn write(&self) -> Result<Tx, StoreError> {
+        self.is_in_place()?;
         // Taking the write lock at once: a reader that turns writer later can find that it read what is gone.
         let mut inner = tokio::select! {
             begun = self.writer.begin_with("BEGIN IMMEDIATE") => begun?,
             () = Patience::new(PATIENCE) => return Err(StoreError::Busy(sqlx::Error::PoolTimedOut)),
         };
         self.faults.at_begin(&mut inner).await?;
-        Ok(Tx { inner, faults: self.faults.clone(), outbox: self.outbox.clone(), announced: false })
+        let (faults, location) = (self.faults.clone(), self.location.clone());
+        Ok(Tx { inner, faults, location, outbox: self.outbox.clone(), announced: false })
     }
 
     /// Begins to read from one moment's state.

@@ -13,14 +13,21 @@ use super::open::{Store, Tx};
 use super::run::RunKey;
 use super::{history, row};
 use crate::job::event::Event;
-use crate::job::hold::{hold_back, most_vain_starts};
+use crate::job::hold::{FREE_STARTS, MAX_FAILED_STARTS, hold_back, most_vain_starts};
 use crate::job::status::{Status, StopReason};
-use crate::job::view::Job;
+use crate::job::view::{Job, steps_per_epoch};
 
 /// What the log says of a job that waits again.
 const INTERRUPTED: &str = "its run was interrupted; goes on from the last checkpoint";
 /// What it says of one that is held back at its next start.
 const HELD_BACK: &str = "its runs were interrupted again and again before they saved a checkpoint; waits for a while";
+
+/// What it says of one that is paused, as the server has died at each of its last starts.
+fn crash_loop(failed_starts: u32) -> String {
+    format!(
+        "paused: the server died at each of its last {failed_starts} starts before it saved a checkpoint; resume to try again"
+    )
+}
 
 /// A job that a worker may now train.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub struct Claim {
     pub events: Vec<Event>,
     /// The id of the newest event: the run's first is the next.
     pub last_event_id: u64,
+    /// Starts before this one at which the server died, since the job's last checkpoint.
+    pub failed_starts: u32,
     /// Where to go on from, if it was begun before. Where that cannot be read the run has to fail.
     pub checkpoint: Result<Option<StoredCheckpoint>, Corrupt>,
 }
@@ -41,7 +50,8 @@ impl Store {
     /// Gives the waiting job of the highest priority that has waited longest to a worker; `None` where none waits.
     ///
     /// A job that has brought servers down at its last starts is left out until this one is `up` for as long as
-    /// [`hold_back`] says. Figures past the job's checkpoint are deleted: those steps will be trained again. A job that
+    /// [`hold_back`] says, and while another such job has not yet saved a checkpoint: where several were running when the
+    /// server died, only one of them is to blame. Figures past the job's checkpoint are deleted: those steps will be trained again. A job that
     /// cannot be read fails, and the next one is taken.
     ///
     /// # Errors
@@ -50,13 +60,20 @@ impl Store {
         loop {
             let mut tx = self.write().await?;
             let id: Option<Uuid> = sqlx::query_scalar(
-                "select id from jobs where status = 'queued' and vain_starts <= ? order by priority desc, seq limit 1",
+                "select id from jobs
+                 where status = 'queued' and vain_starts <= ?1
+                   and (vain_starts < ?2
+                        or not exists (select 1 from jobs as suspect
+                                       where suspect.status = 'running' and suspect.vain_starts > ?2))
+                 order by priority desc, seq limit 1",
             )
             .bind(most_vain_starts(up))
+            .bind(FREE_STARTS)
             .fetch_optional(&mut *tx)
             .await?;
             let Some(id) = id else { return Ok(None) };
             let mut head = head(&mut tx, id).await?;
+            let failed_starts = head.vain_starts;
             if let Err(StoreError::Corrupt(corrupt)) = row::get(&mut tx, id).await {
                 // It would stop the queue for ever.
                 let failed = Move::to(Status::Failed, at);
@@ -76,12 +93,13 @@ impl Store {
             let job = row::get(&mut tx, id).await?;
             tx.commit().await?;
             let run = RunKey { job: id, attempt: head.attempt };
-            return Ok(Some(Claim { run, job, events, last_event_id: head.log.last(), checkpoint }));
+            return Ok(Some(Claim { run, job, events, last_event_id: head.log.last(), failed_starts, checkpoint }));
         }
     }
 
     /// Puts all running jobs back into the queue, each at its old place: for a server that starts, and so knows that
-    /// none is being trained. Those whose client had asked for it are cancelled or paused. Returns those that wait again.
+    /// none is being trained. Those whose client had asked for it are cancelled or paused, and those at whose last
+    /// [`MAX_FAILED_STARTS`] starts the server died are paused. Returns those that wait again.
     ///
     /// # Errors
     /// Any failure of the database.
@@ -92,7 +110,11 @@ impl Store {
         let mut waiting = Vec::new();
         for id in running {
             let mut head = head(&mut tx, id).await?;
-            give_back(&mut tx, &mut head, at).await?;
+            if head.vain_starts >= MAX_FAILED_STARTS && !head.cancel_requested && !head.pause_requested {
+                pause_crash_loop(&mut tx, &mut head, at).await?;
+            } else {
+                give_back(&mut tx, &mut head, at).await?;
+            }
             if head.status == Status::Queued {
                 waiting.push(id);
             }
@@ -109,6 +131,7 @@ impl Store {
     pub async fn abandon(&self, run: RunKey, at: Timestamp) -> Result<Vec<Event>, StoreError> {
         let mut tx = self.write().await?;
         let mut head = Head::owned(&mut tx, run).await?;
+        head.uncount_start(&mut tx).await?;
         let events = give_back(&mut tx, &mut head, at).await?;
         tx.commit().await?;
         Ok(events)
@@ -122,10 +145,26 @@ pub(super) async fn give_back(tx: &mut Tx, head: &mut Head, at: Timestamp) -> Re
         (false, true) => Move::to(Status::Paused, at),
         (false, false) => {
             let held_back = !hold_back(head.vain_starts).is_zero();
-            Move { detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }), ..Move::to(Status::Queued, at) }
+            Move {
+                detail: Some(if held_back { HELD_BACK } else { INTERRUPTED }.into()),
+                ..Move::to(Status::Queued, at)
+            }
         }
     };
     back.make(tx, head).await
+}
+
+/// Pauses a job at whose every start the server dies. Its client resumes it when the cause is cured.
+async fn pause_crash_loop(tx: &mut Tx, head: &mut Head, at: Timestamp) -> Result<Vec<Event>, StoreError> {
+    let why = crash_loop(head.vain_starts);
+    tracing::warn!(job = %head.id, "{why}");
+    let pause = Move {
+        stop_reason: Some(StopReason::CrashLoop),
+        error: Some(why.clone()),
+        detail: Some(why.into()),
+        ..Move::to(Status::Paused, at)
+    };
+    pause.make(tx, head).await
 }
 
 async fn head(db: &mut SqliteConnection, id: Uuid) -> Result<Head, StoreError> {
@@ -135,11 +174,12 @@ async fn head(db: &mut SqliteConnection, id: Uuid) -> Result<Head, StoreError> {
 /// Takes a claimed job back to its checkpoint: what was done after it is lost.
 async fn rewind(db: &mut SqliteConnection, head: &mut Head) -> Result<(), StoreError> {
     let step = checkpoints::step(db, head.id).await?;
-    let metrics = history::rewind(db, head.id, step).await?;
-    let progress = row::get(db, head.id).await?.progress;
+    let job = row::get(db, head.id).await?;
+    let metrics = history::rewind(db, head.id, step, &job.metrics).await?;
     let step = u64::try_from(step).unwrap_or(0);
-    if progress.step > step {
-        head.record(db, &history::progress_at(&progress, step), &metrics).await?;
+    if job.progress.step > step {
+        let per_epoch = steps_per_epoch(job.train_samples, job.spec.batch_size);
+        head.record(db, &history::progress_at(&job.progress, step, per_epoch), &metrics).await?;
     }
     Ok(())
 }

@@ -13,14 +13,14 @@ use crate::job::build::{self, Build};
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::{Status, StopReason};
-use crate::job::view::{Job, LastMetrics, Progress};
+use crate::job::view::{Job, LastMetrics, Progress, steps_per_epoch};
 
 /// The columns of a [`JobRow`], all but its place in the queue.
 macro_rules! job_columns {
     () => {
         "jobs.id, jobs.status, jobs.attempt, jobs.spec, jobs.plan, jobs.progress, jobs.metrics, \
          jobs.cancel_requested, jobs.pause_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, \
-         jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.forked_from, jobs.reproduces, \
+         jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.checkpoint_removed_at, jobs.forked_from, jobs.reproduces, \
          coalesce((select original.weights_sha256 from jobs as original where original.id = jobs.reproduces),
                   jobs.original_sha256) as original_sha256, jobs.trained_with, \
          coalesce((select original.trained_with from jobs as original where original.id = jobs.reproduces),
@@ -48,6 +48,7 @@ pub(super) struct JobRow {
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
+    checkpoint_removed_at: Option<String>,
     forked_from: Option<Uuid>,
     reproduces: Option<Uuid>,
     original_sha256: Option<String>,
@@ -73,6 +74,7 @@ from_row!(JobRow {
     created_at,
     started_at,
     finished_at,
+    checkpoint_removed_at,
     forked_from,
     reproduces,
     original_sha256,
@@ -87,6 +89,8 @@ impl JobRow {
         let what = |column: &str| format!("{column} of job {id}");
         let spec = spec(&self.spec, &what("spec"))?;
         let plan: PlanSummary = document(&self.plan, &what("plan"))?;
+        let per_epoch = steps_per_epoch(plan.train_samples, spec.batch_size);
+        let progress = document::<Progress>(&self.progress, &what("progress"))?.of_plan(&plan, per_epoch);
         let optional = |at: Option<String>, column: &str| at.map(|at| time(&at, &what(column))).transpose();
         let trained_with: Vec<Build> = document(&self.trained_with, &what("trained_with"))?;
         let reproduced = self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original);
@@ -107,6 +111,7 @@ impl JobRow {
             created_at: time(&self.created_at, &what("created_at"))?,
             started_at: optional(self.started_at, "started_at")?,
             finished_at: optional(self.finished_at, "finished_at")?,
+            checkpoint_removed_at: optional(self.checkpoint_removed_at, "checkpoint_removed_at")?,
             attempt: self.attempt,
             spec,
             network: plan.network,
@@ -115,12 +120,13 @@ impl JobRow {
             validation_samples: plan.validation_samples,
             test_samples: plan.test_samples,
             peak_memory_bytes: plan.peak_memory_bytes,
-            progress: document::<Progress>(&self.progress, &what("progress"))?,
+            progress,
             metrics: document::<LastMetrics>(&self.metrics, &what("metrics"))?,
             cancel_requested: self.cancel_requested,
             pause_requested: self.pause_requested,
             queue_position: self.queue_position.and_then(|place| u64::try_from(place).ok()),
             queue_eta_seconds: None,
+            waiting_for: None,
             forked_from: self.forked_from,
             reproduces: self.reproduces,
             reproduced,

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::checkpoints::{self, NewCheckpoint};
 use super::error::StoreError;
+use super::history::Figures;
 use super::moves::{Head, Move};
 use super::open::Store;
 use super::weights::{self, NewWeights};
-use super::{builds, diagnostics, history, models, queue};
+use super::{builds, diagnostics, history, models, queue, retention};
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::metrics::Report;
 use crate::job::event::{Event, EventBody};
@@ -30,6 +31,8 @@ pub struct RunKey {
 pub struct News<'a> {
     /// Events that are not yet written.
     pub events: &'a [Event],
+    /// Points of the history that are not yet written.
+    pub figures: &'a Figures,
     /// Looks inside the network.
     pub looks: &'a [Diagnostics],
     /// How far the job is.
@@ -88,7 +91,7 @@ impl Store {
         asked.ok_or(StoreError::Fenced)
     }
 
-    /// Adds events to the job's log, their figures to its history, and says how far it is.
+    /// Adds events to the job's log and points to its history, and says how far it is.
     ///
     /// Ids go on from the newest event's without a gap. Events of the types `state` and `done` come from the store.
     ///
@@ -118,8 +121,9 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends a job: its last events and figures, its weights as the next version of its model, its state, and the events
-    /// of that; an alert, too, where it reproduces another job and its weights differ. Returns all events that were added, in order.
+    /// Ends a job: its last events, its weights as the next version of its model, its state, and the events
+    /// of that; an alert, too, where it reproduces another job and its weights differ. Returns all events that were added,
+    /// in order.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::IllegalMove`] where the state is none
@@ -139,7 +143,10 @@ impl Store {
         match &finish.last_state {
             LastState::AsItIs => {}
             LastState::Replaced(checkpoint) => checkpoints::replace(&mut tx, run.job, checkpoint).await?,
-            LastState::Deleted => checkpoints::delete(&mut tx, run.job).await?,
+            LastState::Deleted => {
+                checkpoints::delete(&mut tx, run.job).await?;
+                retention::note_removed(&mut tx, run.job, at).await?;
+            }
         }
         let mut end =
             Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };
@@ -197,6 +204,7 @@ async fn progress(
 
 async fn tell(db: &mut SqliteConnection, head: &mut Head, news: News<'_>) -> Result<(), StoreError> {
     take(db, head, news.events).await?;
+    history::keep(db, head.id, news.figures).await?;
     for look in news.looks {
         diagnostics::keep_look(db, head.id, look).await?;
     }
@@ -207,6 +215,5 @@ async fn take(db: &mut SqliteConnection, head: &mut Head, events: &[Event]) -> R
     if let Some(event) = events.iter().find(|event| matches!(event.body, EventBody::State(_) | EventBody::Done(_))) {
         return Err(StoreError::Internal(format!("a run may not log a {} event", event.body.kind())));
     }
-    head.log.take(db, events).await?;
-    history::keep(db, events).await
+    head.log.take(db, events).await
 }

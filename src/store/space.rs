@@ -89,6 +89,7 @@ impl Store {
     /// # Errors
     /// Any failure of the database.
     pub async fn cut_log(&self) -> Result<(), StoreError> {
+        self.is_in_place()?;
         // Not over the writer's connection: that one is patient, and all writes would wait with it.
         let options = SqliteConnectOptions::new().filename(&*self.path).busy_timeout(CUT);
         let mut connection = options.connect().await?;

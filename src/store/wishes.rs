@@ -38,6 +38,11 @@ pub enum Refused {
     /// A job that waits, runs or is paused cannot be deleted.
     #[error("the job is {0}: cancel it first, and delete it when it has ended")]
     NotEnded(Status),
+    /// A cancelled job whose checkpoint was removed cannot go on.
+    #[error(
+        "the job's checkpoint was removed at {0}, as this server keeps only so many of ended jobs: it cannot go on; submit a new job"
+    )]
+    CheckpointRemoved(Timestamp),
     /// A job that has ended by itself cannot go on.
     #[error("the job has {0}: only one that was paused or cancelled can be resumed; fork it to train on from its end")]
     Over(Status),
@@ -85,7 +90,8 @@ impl Store {
     /// the wish that it stop is taken back. One that waits or runs stays as it is. `None` where there is no such job.
     ///
     /// # Errors
-    /// Any failure of the database. The inner error is a refusal: of a job that has ended by itself.
+    /// Any failure of the database. The inner error is a refusal: of a job that has ended by itself, or whose checkpoint was
+    /// removed.
     pub async fn resume(&self, id: Uuid, at: Timestamp) -> Result<Option<Result<Granted, Refused>>, StoreError> {
         let mut tx = self.write().await?;
         let Some(mut head) = Head::find(&mut tx, id).await? else { return Ok(None) };
@@ -101,8 +107,11 @@ impl Store {
                 None
             }
             Status::Paused | Status::Cancelled => {
+                if let Some(at) = row::get(&mut tx, id).await?.checkpoint_removed_at {
+                    return Ok(Some(Err(Refused::CheckpointRemoved(at))));
+                }
                 head.forgive(&mut tx).await?;
-                Some(Move { detail: Some(RESUMED), ..Move::to(Status::Queued, at) })
+                Some(Move { detail: Some(RESUMED.into()), ..Move::to(Status::Queued, at) })
             }
         };
         grant(tx, head, back).await.map(|granted| Some(Ok(granted)))

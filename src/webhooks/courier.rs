@@ -1,16 +1,19 @@
 //! Takes messages from the store when it is their turn, and tells it what came of them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::meters::Meters;
-use super::post::{Answer, Outcome, Post, PostError};
+use super::post::{Answer, Outcome, Post, PostError, missed};
 use crate::clock::Wall;
 use crate::store::{Message, Room, Settled, Store};
+use crate::supervisor::{Failpoint, Supervisor, Task, panic_message};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -49,13 +52,15 @@ pub struct Courier {
     instruments: Instruments,
 }
 
-/// What a courier tells the time by, and what it counts with.
+/// What a courier tells the time by, what it counts with, and what keeps it alive.
 #[derive(Debug, Clone, Default)]
 pub struct Instruments {
     /// The clock on the wall.
     pub wall: Wall,
     /// What came of its attempts.
     pub meters: Meters,
+    /// What restarts it when it dies.
+    pub supervisor: Supervisor,
 }
 
 /// A courier at work.
@@ -75,10 +80,13 @@ impl Courier {
         Ok(Self { store, post, retries: settings.retries.as_slice().into(), instruments })
     }
 
-    /// Begins to work. What the last process was sending when it died is sent again.
+    /// Begins to work. What the last process, or a courier that died, was sending is sent again.
     pub fn start(self) -> Running {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(self.work(stop.clone()));
+        let (supervisor, stop) = (self.instruments.supervisor.clone(), CancellationToken::new());
+        let asked = stop.clone();
+        let task = tokio::spawn(async move {
+            supervisor.run(Task::WebhookDispatcher, &asked, || self.clone().work(asked.clone())).await;
+        });
         Running { stop, task }
     }
 
@@ -88,6 +96,7 @@ impl Courier {
         }
         let mut under_way = JoinSet::new();
         while !stop.is_cancelled() {
+            self.instruments.supervisor.failpoint(Failpoint::WebhookDispatcher);
             let busy = u32::try_from(under_way.len()).unwrap_or(MOST);
             let room = Room { most: MOST.saturating_sub(busy), each: EACH, server: self.post.has_url() };
             match self.store.claim_messages(self.instruments.wall.now(), room).await {
@@ -110,8 +119,15 @@ impl Courier {
 
     /// Sends a message once and settles what becomes of it.
     async fn bring(self, message: Message) {
-        let Self { store, post, retries, instruments: Instruments { wall, meters } } = self;
-        let Answer { outcome, said } = post.send(&message, wall.now()).await;
+        let Self { store, post, retries, instruments: Instruments { wall, meters, supervisor } } = self;
+        let attempt = async {
+            supervisor.failpoint(Failpoint::WebhookAttempt);
+            post.send(&message, wall.now()).await
+        };
+        let Answer { outcome, said } = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| {
+            tracing::error!(job = %message.job, id = message.id, cause = panic_message(&*panic), "an attempt to send a webhook panicked");
+            missed("an internal error; the server's log has more")
+        });
         let settled = settled(outcome, message.attempt, &retries);
         meters.settled(settled);
         let Message { job, id, attempt, .. } = &message;

@@ -126,7 +126,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }
 
-fn missed(said: &str) -> Answer {
+/// An attempt that came to nothing, and may come to something later.
+pub(super) fn missed(said: &str) -> Answer {
     Answer { outcome: Outcome::Missed(None), said: said.chars().take(SAID).collect() }
 }
 

@@ -1,12 +1,14 @@
 //! Jobs and models that go for good.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Site, Stream, long_job, quick_job};
+use crate::metrics::scrape;
 
 /// A trained job's id, and a question to its model.
 async fn trained(client: &Client) -> (String, Value) {
@@ -142,4 +144,62 @@ async fn checkpoints_of_ended_jobs_are_kept_or_not() {
         assert!(client.get("/v1/storage").await.1["checkpoints_bytes"].as_u64() > Some(bytes));
         site.stop().await;
     }
+}
+
+/// Asks for a job until its checkpoint is removed.
+async fn without_checkpoint(client: &Client, job: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let job = client.job(job).await;
+        if !job["checkpoint_removed_at"].is_null() {
+            return job;
+        }
+        assert!(Instant::now() < deadline, "{job}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_checkpoints_go_and_whoever_needs_one_is_told() {
+    let site = Site::start_with(|config| config.checkpoints.max_count = 1).await;
+    let client = &site.client;
+    let cancelled = client.submit(&long_job()).await;
+    let mut stream = Stream::open(client, &cancelled, None).await;
+    stream.until(|frame| frame.event == "checkpoint").await;
+    client.ask(&cancelled, "cancel").await;
+    stream.until_state("cancelled").await;
+    assert_eq!(client.job(&cancelled).await["checkpoint_removed_at"], Value::Null);
+    let (first, _) = trained(client).await;
+    let gone = without_checkpoint(client, &cancelled).await;
+    assert_eq!((&gone["status"], &gone["spec"]), (&json!("cancelled"), &client.job(&cancelled).await["spec"]));
+    let (status, problem) = client.ask(&cancelled, "resume").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().expect("a text").contains("was removed at"), "{problem}");
+    assert_eq!(client.job(&cancelled).await["status"], "cancelled");
+    let (status, problem) = client.post(&format!("/v1/jobs/{cancelled}/fork"), &json!({"epochs": 70_000})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().expect("a text").contains("was removed at"), "{problem}");
+
+    let (second, _) = trained(client).await;
+    without_checkpoint(client, &first).await;
+    assert_eq!(client.post(&format!("/v1/jobs/{first}/fork"), &json!({"epochs": 13})).await.0, StatusCode::CONFLICT);
+    let found = scrape(client).await;
+    assert_eq!(found["dojang_checkpoints_removed_total"], 2.0);
+    let (status, fork) = client.post(&format!("/v1/jobs/{second}/fork"), &json!({"epochs": 13})).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "the newest is there: {fork}");
+    let fork = fork["id"].as_str().expect("an id").to_owned();
+    assert_eq!(client.finished(&fork).await["status"], "succeeded");
+    // Its source's has gone since, so the fork cannot be done again; its weights and its model are untouched.
+    without_checkpoint(client, &second).await;
+    assert_eq!(client.ask(&fork, "reproduce").await.0, StatusCode::CONFLICT);
+    assert_eq!(
+        client.request("GET", &format!("/v1/jobs/{first}/weights")).send().await.expect("an answer").status(),
+        200
+    );
+    // Other bounds hold from the next start on.
+    let folder = site.stop().await;
+    let site = Site::start_in_with(folder, |config| config.checkpoints.max_bytes = 1).await;
+    without_checkpoint(&site.client, &fork).await;
+    assert_eq!(site.client.get("/v1/storage").await.1["checkpoints_bytes"], 0);
+    site.stop().await;
 }

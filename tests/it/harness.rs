@@ -71,7 +71,8 @@ impl Site {
         Self::run(folder, App::build_on(store, config).await.expect("a server"))
     }
 
-    fn config(folder: &Path) -> Config {
+    /// What a fresh server in this folder is started with.
+    pub(crate) fn config(folder: &Path) -> Config {
         let mut config = Config::new(folder.join("data"));
         config.listen = ([127, 0, 0, 1], 0).into();
         config.mnist_dir = Some(small_mnist(folder));

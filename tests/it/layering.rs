@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 /// Floors from the ground up; rooms of one floor are siblings.
 const FLOORS: &[&[&str]] = &[
     &["engine"],
-    &["tls"],
+    &["text", "tls"],
     &["data"],
     &["job"],
-    &["clock"],
+    &["clock", "memory", "supervisor"],
     &["store"],
     // Weights are read and written by the run that makes them and by the models that serve them.
     &["interop"],
@@ -29,7 +29,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rustls", &["tls"]),
-    ("tokio", &["clock", "store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
+    ("tokio", &["clock", "memory", "supervisor", "store", "scheduler", "serving", "webhooks", "http", "app", "cli"]),
 ];
 
 fn floor_of(room: &str) -> usize {

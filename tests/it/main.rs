@@ -6,6 +6,7 @@
 //! - `layering`: the floors of the house
 //! - `main_job`: POST a job, watch it learn, predict
 //! - `faults`: bad input gets a clear error and loses nothing
+//! - `hosts`: requests for other names than the server's own
 //! - `stream`: the log by SSE, without gap or duplicate
 //! - `toys`: what the toy datasets show
 //! - `uploads`: datasets that clients send and remove
@@ -15,11 +16,16 @@
 //! - `builds`: the build and kernels that trained a job
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
+//! - `progress`: what a job says of itself while it trains
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
+//! - `memory`: what requests, models and runs take of it
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
+//! - `tasks`: the death of each of the server's own tasks
+//! - `logs`: a stderr that is closed, full, or never read; `startup`: what is found wrong before anything is made
 //! - `shutdown`: a signal ends streams and runs in order
 //! - `failing`: every write of a job fails once, or from then on
-//! - `disk_full`: a disk without room
+//! - `checkpoints`: how often a state is saved, and what that takes
+//! - `disk_full`: a disk without room; `storage`: how a store that cannot be written shows, and a folder that is removed
 //! - `recipes`: ready specs, and jobs made of them
 //! - `gradient_check`: backpropagation against differences
 //! - `imports`: weights that were trained elsewhere
@@ -34,6 +40,7 @@ mod allocation;
 mod browser;
 mod builds;
 mod care;
+mod checkpoints;
 #[cfg(unix)]
 mod clock;
 mod command_line;
@@ -47,13 +54,18 @@ mod failing;
 mod faults;
 mod gradient_check;
 mod harness;
+mod hosts;
 mod imports;
 mod layering;
 mod lists;
+#[cfg(unix)]
+mod logs;
 mod main_job;
+mod memory;
 mod metrics;
 mod printed;
 mod process;
+mod progress;
 mod queries;
 mod queue;
 #[cfg(unix)]
@@ -63,7 +75,12 @@ mod restart;
 #[cfg(unix)]
 mod shutdown;
 mod stalled;
+#[cfg(unix)]
+mod startup;
+#[cfg(unix)]
+mod storage;
 mod stream;
+mod tasks;
 mod toys;
 mod uploads;
 mod webhooks;

@@ -1,9 +1,10 @@
 //! The binary as a process that can be killed.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -60,6 +61,30 @@ impl Process {
         // The pipe is read to its end, so that the server never waits for it.
         std::thread::spawn(move || log.for_each(drop));
         Self { child, client: Client::new(&format!("http://{addr}")) }
+    }
+
+    /// Starts a server whose log nobody may be able to read, on a port that is free, and waits until it is ready.
+    pub(crate) async fn unheard(command: &mut Command) -> Self {
+        // Taken and given back: nobody else asks for it in the meantime, as the system hands out others first.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let child =
+            Owned(command.env("DOJANG_LISTEN", format!("127.0.0.1:{port}")).spawn().expect("the binary starts"));
+        let process = Self { child, client: Client::new(&format!("http://127.0.0.1:{port}")) };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while process.client.request("GET", "/readyz").send().await.is_err() {
+            assert!(Instant::now() < deadline, "it does not serve");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        process
+    }
+
+    /// Memory of the process in bytes, as Linux tells it by this name: `VmRSS` now, `VmHWM` at its peak.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the line");
+        let kibibytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+        kibibytes * 1024
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.

@@ -66,3 +66,22 @@ async fn xor_needs_a_hidden_layer() {
     assert!(accuracies[0] < 1.0 && accuracies[1] == 1.0, "{accuracies:?}");
     site.stop().await;
 }
+
+/// Gates that one line separates are learned whole; the curves reach, within a point, the classifier that knows the
+/// curves the points were drawn from (`data::toy`'s tests compute its share: 0.993 and 0.985).
+#[tokio::test(flavor = "multi_thread")]
+async fn toy_recipes_reach_the_accuracy_that_their_data_allow() {
+    let site = Site::start().await;
+    for (recipe, least) in [
+        ("perceptron_and", 1.0),
+        ("perceptron_or", 1.0),
+        ("perceptron_nand", 1.0),
+        ("spiral_two_layer", 0.98),
+        ("moons_two_layer", 0.975),
+    ] {
+        let id = site.client.submit(&json!({"recipe": recipe})).await;
+        let accuracy = site.client.finished(&id).await["metrics"]["test_accuracy"].as_f64().expect("a number");
+        assert!(accuracy >= least, "{recipe}: {accuracy}");
+    }
+    site.stop().await;
+}

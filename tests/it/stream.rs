@@ -1,6 +1,8 @@
 //! The log by SSE: no gap, no duplicate, no rewritten id.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::harness::{Site, Stream, long_job, quick_job};
 
@@ -92,16 +94,26 @@ async fn streams_end_at_shutdown_and_the_job_goes_on_after_it() {
     let (one, other) = (site.client.finished(&id).await, site.client.finished(&control).await);
     assert_eq!(one["status"], "succeeded", "{one}");
     assert_eq!(one["weights_sha256"], other["weights_sha256"]);
-    // The history holds each step once, as if nothing had happened.
-    let steps = |job: &str| {
+    // The history holds each step once, and every evaluation is as if nothing had happened. Which points are left of so many,
+    // and where the means over mini-batches are cut, is for the clock to say.
+    let history = |job: &str| {
         let (client, path) = (site.client.clone(), format!("/v1/jobs/{job}/metrics"));
         async move {
             let (_, history) = client.get(&path).await;
-            let points = history["steps"].as_array().expect("a list").clone();
-            points.iter().map(|p| (p["step"].clone(), p["loss"].clone())).collect::<Vec<_>>()
+            let number = |value: &Value| value.as_u64().expect("a number");
+            let steps: Vec<_> =
+                history["steps"].as_array().expect("a list").iter().map(|p| number(&p["step"])).collect();
+            let epochs = history["epochs"].as_array().expect("a list").iter();
+            let epochs: BTreeMap<_, _> =
+                epochs.map(|p| (number(&p["epoch"]), [p["train_loss"].clone(), p["test_loss"].clone()])).collect();
+            (steps, epochs)
         }
     };
-    assert_eq!(steps(&id).await, steps(&control).await);
+    let ((steps, epochs), (_, undisturbed)) = (history(&id).await, history(&control).await);
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1]) && steps.last() == Some(&(3500 * 12)));
+    let mut common = epochs.iter().filter(|(epoch, _)| undisturbed.contains_key(epoch)).peekable();
+    assert!(common.peek().is_some() && common.all(|(epoch, figures)| undisturbed[epoch] == *figures));
+    assert_eq!(epochs.last_key_value(), undisturbed.last_key_value());
     site.stop().await;
 }
 

@@ -27,21 +27,21 @@ const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nw==";
 
 /// How a receiver answers: at once by a status, or never.
 #[derive(Debug, Clone, Copy)]
-enum Say {
+pub(crate) enum Say {
     Status(u16),
     MovedTo(&'static str),
     Nothing,
 }
 
 /// A receiver on a port of its own.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     requests: mpsc::UnboundedReceiver<Request>,
 }
 
 /// What it got.
 #[derive(Debug)]
-struct Request {
+pub(crate) struct Request {
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -49,7 +49,7 @@ struct Request {
 
 impl Receiver {
     /// Answers with these in turn, then with 204.
-    async fn start(answers: &[Say]) -> Self {
+    pub(crate) async fn start(answers: &[Say]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/hook?token=1", listener.local_addr().expect("an address"));
         let (sender, requests) = mpsc::unbounded_channel();
@@ -63,7 +63,7 @@ impl Receiver {
         Self { url, requests }
     }
 
-    async fn next(&mut self) -> Request {
+    pub(crate) async fn next(&mut self) -> Request {
         tokio::time::timeout(Duration::from_secs(30), self.requests.recv()).await.expect("in time").expect("a request")
     }
 
@@ -87,7 +87,7 @@ impl Request {
     }
 
     /// The body, if the signature is that of Standard Webhooks.
-    fn verified(&self) -> Value {
+    pub(crate) fn verified(&self) -> Value {
         let mut signed = format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp")).into_bytes();
         signed.extend_from_slice(&self.body);
         let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("base64")).expect("a key");
@@ -100,7 +100,7 @@ impl Request {
 }
 
 /// Settings that reach receivers on this machine, and try again at once.
-fn settings(retries: usize) -> Settings {
+pub(crate) fn settings(retries: usize) -> Settings {
     let secret = Secret::parse(&format!("whsec_{KEY}")).expect("a secret");
     Settings { reach: Reach::Any, retries: vec![Duration::ZERO; retries], ..Settings::new(secret) }
 }
@@ -110,7 +110,7 @@ async fn site(settings: Settings) -> Site {
     Site::start_with(move |config: &mut Config| config.webhooks = Some(settings)).await
 }
 
-fn with_hook(mut spec: Value, url: &str) -> Value {
+pub(crate) fn with_hook(mut spec: Value, url: &str) -> Value {
     spec["webhook"] = json!(url);
     spec
 }

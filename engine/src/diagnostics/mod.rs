@@ -26,7 +26,7 @@ const FILTER_VALUES: usize = 1 << 8;
 pub struct Diagnostics {
     /// Mini-batches done.
     pub step: u64,
-    /// The epoch that ended, from 1.
+    /// The epoch that ended, from 1; or the first one, while it goes on.
     pub epoch: u64,
     /// The layers, as in the spec.
     pub layers: Vec<LayerLook>,

@@ -1,8 +1,9 @@
 //! The broadcast kernel where A is a single row: reading B is all the work, so its rows are read in runs as long as they
-//! are, and those that a zero of A makes nothing of are left out. After a ReLU, and in the margins of an image, those are
-//! many.
+//! are, and of an A that may hold zeros those are left out that a zero makes nothing of. After a ReLU, and in the margins of
+//! an image, those are many.
 //!
 //! It does what the tiles do, in the same order, so a row alone has the bits of a row among others, as long as B is finite.
+//! Of any other A no step is left out: its sums keep the sign that they have as zeros, and that depends on every step.
 
 use std::mem::MaybeUninit;
 
@@ -62,19 +63,26 @@ unsafe fn vectors<S: Simd>(p: &Product, j: usize, columns: usize, few: usize) {
     of!(1 2 3 4 5 6 7 8);
 }
 
-/// Writes where the `n` values are not zero to `places` and returns how many those are. What comes after the values is
-/// not known yet: to be asked for, all of it.
+/// Writes which of the `n` values are worth a step to `places`, those that are not zero or all, and returns how many those
+/// are. What comes after the values is not known yet: to be asked for, all of it.
 ///
 /// # Safety
 /// The values must be there, `STRETCH` at most, and room for `STRETCH + AHEAD` places.
 #[inline(always)]
-unsafe fn look_through<S: Simd>(values: *const f32, n: usize, places: *mut u32) -> usize {
+unsafe fn look_through<S: Simd>(values: *const f32, n: usize, may_hold_zeros: bool, places: *mut u32) -> usize {
     let (mut count, mut k) = (0, 0);
     // SAFETY: as the caller vouches; there are at most `k` places before those of a vector.
     unsafe {
-        while k < n {
-            count += S::places(&[values], k, (n - k).min(S::LANES), places.add(count));
-            k += S::LANES;
+        if may_hold_zeros {
+            while k < n {
+                count += S::places(&[values], k, (n - k).min(S::LANES), places.add(count));
+                k += S::LANES;
+            }
+        } else {
+            while count < n {
+                *places.add(count) = count as u32;
+                count += 1;
+            }
         }
         for i in 0..AHEAD {
             *places.add(count + i) = (n + i) as u32;
@@ -118,7 +126,7 @@ impl<const V: usize, const FEW: bool> Part for Sweep<'_, V, FEW> {
             let kept = kept(p.of_b);
             while first < end {
                 let (a, b, n) = (p.a.add(first), p.b.add(first * b_row + j), (end - first).min(STRETCH));
-                let count = look_through::<S>(a, n, places);
+                let count = look_through::<S>(a, n, p.may_hold_zeros, places);
                 let streams = V > S::VECTORS && p.before + first * b_row >= kept;
                 for i in 0..count {
                     let k = *places.add(i);

@@ -101,7 +101,7 @@ pub(super) trait Simd: Copy {
     unsafe fn spread(v: Self::Vector) -> [Self::Vector; QUAD];
     /// What lies in a quad of the four, as a matrix of four rows, transposed: quad by quad.
     unsafe fn turn(v: [Self::Vector; QUAD]) -> [Self::Vector; QUAD];
-    /// The sum of the quads.
+    /// The sum of the quads: the upper half of them is added to the lower one, until one is left.
     unsafe fn fold(v: Self::Vector) -> [f32; QUAD];
     /// Writes which of the `n ≤ LANES` columns from `first` on are not zero in some of the rows to `to`, and returns how
     /// many those are; of `to`, it may write to as many places as a vector has lanes.
@@ -175,7 +175,7 @@ pub(super) trait Simd: Copy {
     unsafe fn prefetch_later(from: *const f32) {
         let _ = from;
     }
-    /// Sum of the lanes, in one fixed order.
+    /// Sum of the lanes: the upper half of them is added to the lower one, until one is left.
     unsafe fn sum(v: Self::Vector) -> f32;
     /// The sums of sixteen vectors, in the order of [`sum`](Self::sum).
     #[inline(always)]
@@ -319,24 +319,25 @@ impl<const L: usize> Simd for Portable<L> {
 
     #[inline(always)]
     unsafe fn fold(v: [f32; L]) -> [f32; QUAD] {
-        let mut sums: [f32; QUAD] = std::array::from_fn(|i| v[i]);
-        for quad in v[QUAD..].chunks_exact(QUAD) {
-            for (sum, value) in sums.iter_mut().zip(quad) {
-                *sum += value;
-            }
-        }
-        sums
+        let v = halve(v, QUAD);
+        std::array::from_fn(|i| v[i])
     }
 
     #[inline(always)]
-    unsafe fn sum(mut v: [f32; L]) -> f32 {
-        let mut lanes = L;
-        while lanes > 1 {
-            lanes /= 2;
-            for i in 0..lanes {
-                v[i] += v[i + lanes];
-            }
-        }
-        v[0]
+    unsafe fn sum(v: [f32; L]) -> f32 {
+        halve(v, 1)[0]
     }
+}
+
+/// Adds the upper half of the values to the lower one, until so many are left: the first ones.
+#[inline(always)]
+fn halve<const L: usize>(mut v: [f32; L], left: usize) -> [f32; L] {
+    let mut lanes = L;
+    while lanes > left {
+        lanes /= 2;
+        for i in 0..lanes {
+            v[i] += v[i + lanes];
+        }
+    }
+    v
 }

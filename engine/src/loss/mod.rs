@@ -213,6 +213,20 @@ registry! {
     Perceptron => perceptron,
 }
 
+impl LossSpec {
+    /// The loss that evaluations report and early stopping monitors: without label smoothing, so that runs with and without
+    /// it compare.
+    #[must_use]
+    pub fn evaluated(self) -> Self {
+        match self {
+            Self::SoftmaxCrossEntropy(_) => {
+                Self::SoftmaxCrossEntropy(softmax_cross_entropy::SoftmaxCrossEntropy::default())
+            }
+            other => other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]

@@ -29,7 +29,8 @@ impl LossKind for SoftmaxCrossEntropy {
             "label_smoothing",
             Kind::Number { min: Bound::Included(0.0), max: Bound::Excluded(1.0) },
             "0.0",
-            "share of the target that is spread evenly over all classes",
+            "share of the target that is spread evenly over all classes, in the training loss alone: test and validation loss \
+             are the plain cross-entropy",
         )],
     };
 }

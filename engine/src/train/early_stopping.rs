@@ -1,8 +1,9 @@
 //! Early stopping (L. Prechelt, *Early stopping, but when?*, 1998): training ends when what is monitored on the held-out
-//! samples has not become better for some epochs.
+//! samples has not become better for some evaluations.
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::evaluations_between;
 use crate::describe::{Bound, Field, Kind};
 use crate::loss::Score;
 
@@ -12,7 +13,7 @@ use crate::loss::Score;
 pub struct EarlyStopping {
     /// What is monitored.
     pub monitor: Monitor,
-    /// Epochs without a better value after which training stops.
+    /// Evaluations without a better value after which training stops.
     pub patience: u64,
     /// By how much a value must be better to count.
     pub min_delta: f64,
@@ -42,7 +43,7 @@ pub const FIELDS: &[Field] = &[
         "patience",
         Kind::Count { min: 1, max: 1_000_000 },
         "5",
-        "epochs without a better value, then training stops",
+        "evaluations without a better value, then training stops; there is one every evaluate_every epochs",
     ),
     Field::optional(
         "min_delta",
@@ -64,7 +65,14 @@ pub struct Best {
     pub parameters: Vec<f32>,
 }
 
-/// What an epoch's measure means.
+/// An evaluation: the epoch it comes after, from 1, and the epochs between two of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evaluated {
+    pub(super) epoch: u64,
+    pub(super) every: u64,
+}
+
+/// What an evaluation leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Better,
@@ -81,7 +89,7 @@ impl EarlyStopping {
         value.unwrap_or(f64::NAN)
     }
 
-    pub(super) fn judge(&self, best: Option<&Best>, value: f64, epoch: u64) -> Verdict {
+    pub(super) fn judge(&self, best: Option<&Best>, value: f64, at: Evaluated) -> Verdict {
         let Some(best) = best else { return if value.is_nan() { Verdict::GoOn } else { Verdict::Better } };
         let gain = match self.monitor {
             Monitor::ValidationLoss => best.value - value,
@@ -89,7 +97,7 @@ impl EarlyStopping {
         };
         if gain > self.min_delta {
             Verdict::Better
-        } else if epoch - best.epoch >= self.patience {
+        } else if evaluations_between(best.epoch, at.epoch, at.every) >= self.patience {
             Verdict::Stop
         } else {
             Verdict::GoOn
@@ -103,10 +111,16 @@ mod tests {
 
     /// After which epoch training stops on these values, and the best one.
     fn stop(monitor: Monitor, patience: u64, min_delta: f64, values: &[f64]) -> (Option<u64>, u64) {
+        let epochs: Vec<u64> = (1..=values.len() as u64).collect();
         let rule = EarlyStopping { monitor, patience, min_delta, restore_best: true };
+        stop_of(&rule, 1, &epochs, values)
+    }
+
+    /// The same of evaluations every so many epochs, after these ones.
+    fn stop_of(rule: &EarlyStopping, every: u64, epochs: &[u64], values: &[f64]) -> (Option<u64>, u64) {
         let mut best: Option<Best> = None;
-        for (epoch, &value) in (1..).zip(values) {
-            match rule.judge(best.as_ref(), value, epoch) {
+        for (&epoch, &value) in epochs.iter().zip(values) {
+            match rule.judge(best.as_ref(), value, Evaluated { epoch, every }) {
                 Verdict::Better => best = Some(Best { value, epoch, parameters: vec![] }),
                 Verdict::Stop => return (Some(epoch), best.map_or(0, |best| best.epoch)),
                 Verdict::GoOn => {}
@@ -124,5 +138,16 @@ mod tests {
         // 0.39 is not better than 0.4 by 0.05.
         assert_eq!(stop(Monitor::ValidationLoss, 3, 0.05, &loss), (Some(7), 4));
         assert_eq!(stop(Monitor::ValidationAccuracy, 2, 0.0, &[0.5, 0.9, 0.8, 0.9]), (Some(4), 2));
+    }
+
+    #[test]
+    fn patience_counts_evaluations_however_far_apart() {
+        let rule = EarlyStopping { monitor: Monitor::ValidationLoss, patience: 2, min_delta: 0.0, restore_best: false };
+        assert_eq!(stop_of(&rule, 10, &[10, 20, 30, 40], &[1.0, 0.5, 0.6, 0.7]), (Some(40), 20));
+        // The last epoch is evaluated out of turn, and counts as one.
+        assert_eq!(stop_of(&rule, 10, &[10, 20, 30, 33], &[1.0, 0.5, 0.6, 0.7]), (Some(33), 20));
+        assert_eq!(stop_of(&rule, 10, &[10, 20, 23], &[1.0, 0.5, 0.6]), (None, 20));
+        // The best epoch is one of another spacing: of the job that was forked.
+        assert_eq!(stop_of(&rule, 10, &[13, 20, 30], &[0.5, 0.6, 0.7]), (Some(30), 13));
     }
 }

@@ -1,12 +1,12 @@
 //! The way of one training, from the first mini-batch (or a checkpoint) to the last.
 //!
-//! An [`Observer`] is asked after every mini-batch whether to go on, and told what happened. The trainer knows no clock:
-//! events come at steps that the settings alone decide, so an interrupted training reports the same numbers at the same
-//! steps as an undisturbed one.
+//! An [`Observer`] is told of every mini-batch and asked whether to go on. The trainer knows no clock: evaluations, and with
+//! them early stopping, come at epochs that the settings alone decide, so an interrupted training evaluates the same weights
+//! at the same epochs as an undisturbed one. How often the observer reports mini-batches is its own affair.
 //!
 //! - [`Settings`], [`Data`], [`Observer`]: what goes in and what comes out
 //! - [`Trainer`]: the loop
-//! - [`pace`]: when what is due; how long a training is
+//! - [`pace`]: which epochs are evaluated; how long a training is
 //! - [`early_stopping`]: when it is enough
 
 use super::augment::AugmentSpec;
@@ -48,13 +48,15 @@ pub struct Settings {
     pub length: Length,
     /// Decides every random draw.
     pub seed: u64,
-    /// Share of the training samples that are held out and measured on after each epoch.
+    /// Share of the training samples that are held out for validation.
     pub validation_fraction: f64,
+    /// Epochs between two evaluations on the validation and test samples; the last epoch is always evaluated.
+    pub evaluate_every: u64,
     /// When to stop before the end.
     pub early_stopping: Option<EarlyStopping>,
     /// How training images are varied.
     pub augment: Option<AugmentSpec>,
-    /// Whether a look inside is taken at the end of epochs.
+    /// Whether diagnostics are taken at the end of epochs.
     pub diagnostics: bool,
 }
 
@@ -89,7 +91,10 @@ pub enum Command {
 
 /// Who watches a training.
 pub trait Observer {
-    /// Asked after every mini-batch.
+    /// Told of every mini-batch, before the evaluation that may follow it.
+    fn mini_batch(&mut self, _batch: MiniBatch) {}
+
+    /// Asked after every mini-batch, and after the evaluation that may follow it.
     fn next(&mut self, step: u64) -> Command;
 
     /// Told of what happened.
@@ -99,34 +104,40 @@ pub trait Observer {
     fn checkpoint(&mut self, checkpoint: Checkpoint);
 }
 
+/// A mini-batch that was trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MiniBatch {
+    /// Mini-batches done, with this one.
+    pub step: u64,
+    /// The epoch it belongs to, from 1.
+    pub epoch: u64,
+    /// Sums over its samples, before the update.
+    pub score: Score,
+    /// The learning rate of its update.
+    pub learning_rate: f64,
+    /// Whether an evaluation follows before the next one.
+    pub is_evaluated: bool,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainEvent {
-    /// Mini-batches went by.
-    Metrics {
-        /// Mini-batches done.
-        step: u64,
-        /// The epoch they belong to, from 1.
-        epoch: u64,
-        /// Sums over the training samples since the last such event.
-        window: Score,
-        /// The learning rate of the last one.
-        learning_rate: f64,
-    },
-    /// An epoch ended.
+    /// The weights were evaluated at the end of an epoch.
     Epoch {
         /// Mini-batches done.
         step: u64,
-        /// Its number, from 1.
+        /// The epoch's number, from 1.
         epoch: u64,
-        /// Sums over its training samples, each as it was when its turn came.
+        /// Sums over the training samples since the evaluation before, each as it was when its turn came.
         train: Score,
-        /// Sums over the samples that are held out, after it.
+        /// Sums over the samples that are held out for validation.
         validation: Option<Score>,
-        /// Sums over the test samples after it.
+        /// Sums over the test samples.
         test: Score,
+        /// Whether early stopping takes the epoch for the best so far.
+        is_best: bool,
     },
-    /// A look inside, at the end of an epoch.
+    /// Diagnostics at the end of an epoch, or within a long first one.
     Diagnostics(Box<Diagnostics>),
 }
 
@@ -135,7 +146,7 @@ pub enum TrainEvent {
 pub enum Outcome {
     /// All steps are done.
     Completed,
-    /// What is monitored has not become better for long enough.
+    /// The monitored value has not become better for `patience` evaluations.
     EarlyStopped,
     /// The observer stopped it.
     Stopped,

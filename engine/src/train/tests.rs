@@ -156,6 +156,7 @@ fn settings(optimizer: OptimizerSpec) -> Settings {
         length: Length::Epochs(12),
         seed: 3,
         validation_fraction: 0.0,
+        evaluate_every: 1,
         early_stopping: None,
         augment: None,
         diagnostics: true,
@@ -175,11 +176,16 @@ fn optimizers() -> [OptimizerSpec; 3] {
 struct Script {
     stop_at: Vec<u64>,
     save_at: Vec<u64>,
+    mini_batches: Vec<MiniBatch>,
     events: Vec<TrainEvent>,
     saved: Vec<Checkpoint>,
 }
 
 impl Observer for Script {
+    fn mini_batch(&mut self, batch: MiniBatch) {
+        self.mini_batches.push(batch);
+    }
+
     fn next(&mut self, step: u64) -> Command {
         if self.stop_at.contains(&step) {
             Command::Stop
@@ -319,7 +325,7 @@ fn resuming_is_exact_at_every_step() {
         control.run(&mut whole);
         let total = total_steps(&settings, 301);
         assert!([48, 60].contains(&total), "{total}");
-        let (mut events, mut state) = (Vec::new(), None::<Vec<u8>>);
+        let (mut events, mut mini_batches, mut state) = (Vec::new(), Vec::new(), None::<Vec<u8>>);
         for stop in (1..total).chain([1000]) {
             let mut trainer = match state.take() {
                 None => Trainer::new(&network, &settings, data),
@@ -331,6 +337,7 @@ fn resuming_is_exact_at_every_step() {
             let mut script = Script { stop_at: vec![stop], ..Script::default() };
             let outcome = trainer.run(&mut script);
             events.extend(script.events);
+            mini_batches.extend(script.mini_batches);
             if stop == 1000 {
                 assert_eq!(outcome, Outcome::Completed);
                 assert_eq!(bits(trainer.parameters()), bits(control.parameters()));
@@ -340,6 +347,7 @@ fn resuming_is_exact_at_every_step() {
             state = Some(trainer.checkpoint().encode());
         }
         assert_eq!(events, whole.events);
+        assert_eq!(mini_batches, whole.mini_batches);
     }
 }
 
@@ -373,6 +381,94 @@ fn early_stopping_ends_with_the_best_weights() {
     assert_eq!(test_loss(&trainer), losses.last().expect("epochs").1, "a checkpoint is of the last mini-batch");
     trainer.restore_best();
     assert_eq!(test_loss(&trainer), best.1);
+}
+
+/// The epochs that were evaluated, with the samples that each covers.
+fn evaluated(settings: &Settings) -> (Outcome, Vec<(u64, u64)>) {
+    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
+    let mut script = Script::default();
+    let outcome =
+        Trainer::new(&network, settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
+    let evaluated = script.events.iter().filter_map(|event| match event {
+        TrainEvent::Epoch { epoch, train, .. } => Some((*epoch, train.samples)),
+        TrainEvent::Diagnostics(_) => None,
+    });
+    (outcome, evaluated.collect())
+}
+
+#[test]
+fn early_stopping_does_not_depend_on_the_planned_length() {
+    let [_, _, adam] = optimizers();
+    let rule = EarlyStopping { monitor: Monitor::ValidationLoss, patience: 3, min_delta: 0.0, restore_best: true };
+    let stopped = [200, 1_000, 5_000, 20_000, 100_000, 1_000_000].map(|epochs| {
+        let settings = Settings {
+            validation_fraction: 0.3,
+            early_stopping: Some(rule.clone()),
+            length: Length::Epochs(epochs),
+            ..settings(adam.clone())
+        };
+        let (outcome, evaluated) = evaluated(&settings);
+        assert_eq!(outcome, Outcome::EarlyStopped);
+        evaluated
+    });
+    assert!(stopped[1..].iter().all(|other| *other == stopped[0]), "{stopped:?}");
+    assert!(stopped[0].iter().map(|(epoch, _)| *epoch).eq(1..=stopped[0].len() as u64));
+}
+
+#[test]
+fn epochs_are_evaluated_as_often_as_asked_and_the_last_one_always() {
+    let [sgd, ..] = optimizers();
+    let settings = Settings { evaluate_every: 4, length: Length::Epochs(10), ..settings(sgd) };
+    let (outcome, all) = evaluated(&settings);
+    // No training sample is left out of the sums.
+    assert_eq!((outcome, all), (Outcome::Completed, vec![(4, 4 * 301), (8, 4 * 301), (10, 2 * 301)]));
+    let cut_short = Settings { length: Length::Steps(7), ..settings };
+    assert_eq!(evaluated(&cut_short).1, [(2, 301 + 2 * 70)]);
+}
+
+#[test]
+fn evaluations_are_without_label_smoothing() {
+    let (train, test, network) = (Clouds::new(301, 0), Clouds::new(50, 1), network());
+    let [sgd, ..] = optimizers();
+    let smoothed = LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy { label_smoothing: 0.2 });
+    let settings = Settings { loss: smoothed, validation_fraction: 0.2, length: Length::Epochs(3), ..settings(sgd) };
+    let data = Data { train: train.samples(), test: test.samples() };
+    let mut script = Script::default();
+    let mut trainer = Trainer::new(&network, &settings, data);
+    trainer.run(&mut script);
+    let last = script.events.iter().rev().find_map(|event| match event {
+        TrainEvent::Epoch { test, .. } => Some(*test),
+        TrainEvent::Diagnostics(_) => None,
+    });
+    let plain = Settings { loss: LossSpec::SoftmaxCrossEntropy(SoftmaxCrossEntropy::default()), ..settings.clone() };
+    let other = Trainer::resume(&network, &plain, data, trainer.checkpoint()).expect("the same buffers");
+    assert_eq!(last, Some(other.evaluate(data.test)));
+    assert_eq!(trainer.report_on(data.test, 3), other.report_on(data.test, 3));
+    // What is trained on is smoothed: it cannot come near zero.
+    let first = |settings: &Settings| {
+        let mut script = Script { stop_at: vec![1], ..Script::default() };
+        Trainer::new(&network, settings, data).run(&mut script);
+        script.mini_batches[0].score.loss
+    };
+    assert_ne!(first(&settings), first(&plain));
+}
+
+#[test]
+fn weight_decay_is_part_of_the_gradient_that_is_clipped() {
+    let (train, network) = (Clouds::new(70, 0), network());
+    let data = Data { train: train.samples(), test: train.samples() };
+    let clip = serde_json::from_value(serde_json::json!({"type": "norm", "max_norm": 0.5})).expect("a clip");
+    let settings = Settings {
+        weight_decay: 100.0,
+        gradient_clip: Some(clip),
+        length: Length::Steps(1),
+        ..settings(OptimizerSpec::Sgd(Sgd { learning_rate: 1.0 }))
+    };
+    let mut trainer = Trainer::new(&network, &settings, data);
+    let before = trainer.parameters().to_vec();
+    trainer.run(&mut Script::default());
+    let change = before.iter().zip(trainer.parameters()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
+    assert!((change - 0.5).abs() < 1e-3, "the whole update has the largest norm: {change}");
 }
 
 #[test]
@@ -421,14 +517,12 @@ fn events_add_up() {
     let mut script = Script::default();
     Trainer::new(&network, &settings, Data { train: train.samples(), test: test.samples() }).run(&mut script);
     let (mut windows, mut epochs) = (Score::default(), Score::default());
+    script.mini_batches.iter().for_each(|batch| windows.add(batch.score));
+    assert!(script.mini_batches.iter().zip(1..).all(|(batch, step)| batch.step == step));
     for event in &script.events {
-        match event {
-            TrainEvent::Metrics { window, .. } => windows.add(*window),
-            TrainEvent::Diagnostics(_) => {}
-            TrainEvent::Epoch { train, test, .. } => {
-                epochs.add(*train);
-                assert_eq!((train.samples, test.samples), (301, 50));
-            }
+        if let TrainEvent::Epoch { train, test, .. } = event {
+            epochs.add(*train);
+            assert_eq!((train.samples, test.samples), (301, 50));
         }
     }
     assert_eq!((windows.samples, windows.correct), (epochs.samples, epochs.correct));

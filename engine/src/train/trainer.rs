@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::early_stopping::{Best, Verdict};
+use super::early_stopping::{Best, Evaluated, Verdict};
 use super::gather::Augmented;
 use super::pace::{Pace, split, total_steps};
-use super::{Command, Data, Observer, Outcome, Settings, TrainEvent};
+use super::{Command, Data, MiniBatch, Observer, Outcome, Settings, TrainEvent};
 use crate::aligned::Aligned;
 use crate::augment::ImageShape;
 use crate::checkpoint::{Arrangement, Checkpoint, Position, all_finite, is_finite};
@@ -41,7 +41,7 @@ pub struct Trainer<'a> {
     /// The former in the order of the epoch `ordered`, 0 for none yet.
     order: Vec<u32>,
     ordered: u64,
-    /// The parameters before the last mini-batch, where a look inside needs them.
+    /// The parameters before the last mini-batch, where diagnostics need them.
     before: Vec<f32>,
 }
 
@@ -182,10 +182,16 @@ impl<'a> Trainer<'a> {
             let Some(score) = self.mini_batch() else { return Outcome::Diverged { step: self.step() } };
             let position = &mut self.state.position;
             position.step += 1;
-            position.window.add(score);
             position.epoch.add(score);
             let step = position.step;
-            match self.report(observer) {
+            observer.mini_batch(MiniBatch {
+                step,
+                epoch: self.pace.epoch(step),
+                score,
+                learning_rate: self.learning_rate(step - 1),
+                is_evaluated: self.pace.evaluates(step),
+            });
+            match self.inspect(observer) {
                 Some(Verdict::Stop) => return self.sound(Outcome::EarlyStopped),
                 Some(_) => {}
                 None => return Outcome::Diverged { step },
@@ -215,32 +221,25 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Tells the observer what is due after this step; `None` if a weight is found not to be finite.
-    fn report(&mut self, observer: &mut dyn Observer) -> Option<Verdict> {
+    /// Does what is due after this step: evaluation and diagnostics; `None` if a weight is not finite.
+    fn inspect(&mut self, observer: &mut dyn Observer) -> Option<Verdict> {
         let step = self.step();
         let epoch = self.pace.epoch(step);
-        if self.pace.metrics_due(step) {
-            let window = std::mem::take(&mut self.state.position.window);
-            let learning_rate = self.learning_rate(step - 1);
-            observer.event(TrainEvent::Metrics { step, epoch, window, learning_rate });
-        }
         let mut verdict = Verdict::GoOn;
-        if self.pace.ends_epoch(step) {
+        if self.pace.evaluates(step) {
+            if !all_finite(&self.state.parameters) {
+                return None;
+            }
             let train = std::mem::take(&mut self.state.position.epoch);
-            if self.pace.measures(step) {
-                if !all_finite(&self.state.parameters) {
-                    return None;
-                }
-                let test = self.evaluate(self.data.test);
-                let validation = (!self.held_out.is_empty()).then(|| self.score(self.data.train, Some(&self.held_out)));
-                observer.event(TrainEvent::Epoch { step, epoch, train, validation, test });
-                verdict = self.judge(epoch, validation);
-            }
-            if self.settings.diagnostics && self.pace.looks_inside(step) {
-                let look =
-                    diagnostics::look(self.network, &self.work, &self.before, &self.state.parameters, (step, epoch));
-                observer.event(TrainEvent::Diagnostics(Box::new(look)));
-            }
+            let test = self.evaluate(self.data.test);
+            let validation = (!self.held_out.is_empty()).then(|| self.score(self.data.train, Some(&self.held_out)));
+            verdict = self.judge(epoch, validation);
+            let is_best = verdict == Verdict::Better;
+            observer.event(TrainEvent::Epoch { step, epoch, train, validation, test, is_best });
+        }
+        if self.settings.diagnostics && self.pace.has_diagnostics(step) {
+            let look = diagnostics::look(self.network, &self.work, &self.before, &self.state.parameters, (step, epoch));
+            observer.event(TrainEvent::Diagnostics(Box::new(look)));
         }
         Some(verdict)
     }
@@ -249,7 +248,8 @@ impl<'a> Trainer<'a> {
     fn judge(&mut self, epoch: u64, validation: Option<Score>) -> Verdict {
         let (Some(rule), Some(score)) = (&self.settings.early_stopping, validation) else { return Verdict::GoOn };
         let value = rule.value(&score);
-        let verdict = rule.judge(self.state.best.as_ref(), value, epoch);
+        let verdict =
+            rule.judge(self.state.best.as_ref(), value, Evaluated { epoch, every: self.settings.evaluate_every });
         if verdict == Verdict::Better {
             let parameters = if rule.restore_best { self.state.parameters.to_vec() } else { vec![] };
             self.state.best = Some(Best { value, epoch, parameters });
@@ -282,8 +282,8 @@ impl<'a> Trainer<'a> {
         if !score.loss.is_finite() {
             return None;
         }
-        let looks_inside = self.settings.diagnostics && self.pace.looks_inside(step + 1);
-        if looks_inside {
+        let has_diagnostics = self.settings.diagnostics && self.pace.has_diagnostics(step + 1);
+        if has_diagnostics {
             self.before.copy_from_slice(parameters);
         }
         // Each tile says for itself whether it decays.
@@ -296,7 +296,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             clip: self.settings.gradient_clip,
             weight_decay: self.settings.weight_decay as f32,
-            keep_gradient: looks_inside,
+            keep_gradient: has_diagnostics,
         };
         update.run(&mut self.work, moment, Place { parameters, slots });
         Some(score)
@@ -323,7 +323,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn score(&self, samples: Samples<'_>, indices: Option<&[u32]>) -> Score {
-        let loss = self.settings.loss.rule();
+        let loss = self.settings.loss.evaluated();
+        let loss = loss.rule();
         let scores = self.over_passes(samples, indices, |_, outputs, labels| loss.score(outputs, labels));
         let mut total = Score::default();
         scores.into_iter().for_each(|score| total.add(score));
@@ -332,7 +333,8 @@ impl<'a> Trainer<'a> {
 
     /// All that there is to say of the weights as they are now on some samples that tell `classes` classes apart.
     pub fn report_on(&self, samples: Samples<'_>, classes: usize) -> Report {
-        let loss = self.settings.loss.rule();
+        let loss = self.settings.loss.evaluated();
+        let loss = loss.rule();
         let outputs = self.over_passes(samples, None, |_, outputs, _| outputs.to_vec()).into_iter().flatten();
         let (outputs, width) = (outputs.collect::<Vec<_>>(), self.network.output().len());
         let (mut whole, mut predictions) = (Evaluation::new(classes), vec![0.0; classes]);
@@ -398,11 +400,14 @@ fn divide(settings: &Settings, samples: usize) -> (Vec<u32>, Vec<u32>) {
 pub fn peak_bytes(network: &Network, settings: &Settings, samples: usize) -> Option<usize> {
     /// Passes that predict at once: as many as a machine has threads, about.
     const PASSES: usize = 16;
+    /// Larger buffers go back to the system as soon as they are freed; of smaller ones the allocator keeps some.
+    const KEPT_BY_ALLOCATOR: usize = 32 << 20;
     let batch = settings.batch_size.min(samples).max(1);
     let copies = 1 + settings.optimizer.rule().slots() + usize::from(settings.early_stopping.is_some());
     let state = network.parameter_count().checked_mul(4)?.checked_mul(copies)?;
     // The state itself, its copy for a checkpoint, and that copy as bytes and as a compressed or chunked file.
     let states = state.checked_mul(4)?.checked_add(network.parameter_count().checked_mul(4)?)?;
+    let states = states.checked_add(network.parameter_count().checked_mul(4)?.min(KEPT_BY_ALLOCATOR))?;
     let passes = Sizes::new(network, samples)?.checked_len()?.checked_mul(4 * PASSES)?;
     let passes = network.transformed_len().checked_mul(4)?.checked_add(passes)?;
     states.checked_add(workspace_bytes(network, batch)?)?.checked_add(passes)?.checked_add(samples.checked_mul(12)?)

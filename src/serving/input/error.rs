@@ -2,6 +2,17 @@
 
 use super::IMAGES_MAX;
 
+/// Why a body is not decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// It takes so many bytes of memory, which are more than were reserved.
+    #[error("{0} bytes of memory are needed")]
+    Memory(u64),
+}
+
 /// Why a body cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]

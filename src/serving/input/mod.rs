@@ -16,21 +16,26 @@
 //! here; the size of the body is limited by whoever received it.
 
 mod error;
+mod jpeg;
 mod json;
 mod picture;
 mod prepare;
 mod range;
+mod room;
 mod tensor;
 
-pub use error::{InputError, InputErrorKind};
+pub use error::{DecodeError, InputError, InputErrorKind};
 pub use prepare::Preprocessing;
 pub use range::PixelRange;
+pub use room::AT_ONCE;
 
 use serde::Serialize;
 
 use crate::data::Dtype;
 use crate::engine::shape::Shape;
+use crate::memory::Reservation;
 use picture::Pictures;
+use room::Room;
 use tensor::Content;
 
 /// Most images of one request.
@@ -67,27 +72,38 @@ pub enum Format {
     Jpeg,
 }
 
-/// Reads a body for a model that takes `input`.
-///
-/// `content_type` is the header as it came; without one, or with a form's (what `curl -d` sends), the body's first
-/// bytes decide. `pixel_range` is what was said outside the body.
+/// A body and what was said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoded<'a> {
+    /// The body.
+    pub bytes: &'a [u8],
+    /// The header as it came; without one, or with a form's (what `curl -d` sends), the body's first bytes decide.
+    pub content_type: Option<&'a str>,
+    /// What was said outside the body.
+    pub pixel_range: Option<PixelRange>,
+}
+
+/// Reads a body for a model that takes `input`, within the memory that is reserved for it; up to [`AT_ONCE`] bytes it
+/// reserves by itself.
 ///
 /// # Errors
-/// If it is none of the known formats, or does not fit the model.
-pub fn decode(
-    body: &[u8],
-    content_type: Option<&str>,
-    pixel_range: Option<PixelRange>,
-    input: &Input,
-) -> Result<Decoded, InputError> {
-    match format(body, content_type)? {
-        Format::Json => from_json(body, pixel_range, input),
+/// If it is none of the known formats, or does not fit the model; or how much memory it takes, if that is more.
+pub fn decode(body: Encoded<'_>, input: &Input, memory: &mut Reservation) -> Result<Decoded, DecodeError> {
+    let Encoded { bytes, content_type, pixel_range } = body;
+    match format(bytes, content_type)? {
+        Format::Json => from_json(body, input, memory),
         // What is called a stream of bytes and begins as a picture is one, unless it has a whole number of images.
-        Format::OctetStream if !body.len().is_multiple_of(input.width) && picture::format(body).is_some() => {
-            from_picture(body, pixel_range, input)
+        Format::OctetStream if !bytes.len().is_multiple_of(input.width) && picture::format(bytes).is_some() => {
+            from_picture(body, input, memory)
         }
-        Format::OctetStream => from_bytes(body, pixel_range, input),
-        Format::Png | Format::Jpeg => from_picture(body, pixel_range, input),
+        Format::OctetStream => {
+            let mut room = Room::new(memory, bytes.len());
+            if !room.has(4 * bytes.len() as u64) {
+                return Err(DecodeError::Memory(room.needed().unwrap_or_default()));
+            }
+            Ok(from_bytes(bytes, pixel_range, input)?)
+        }
+        Format::Png | Format::Jpeg => from_picture(body, input, memory),
     }
 }
 
@@ -152,9 +168,11 @@ fn format(body: &[u8], content_type: Option<&str>) -> Result<Format, InputError>
     }
 }
 
-fn from_json(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Result<Decoded, InputError> {
-    let json::Body { content, pixel_range: inside } = json::read(body, input)?;
-    let said = inside.or(pixel_range);
+fn from_json(body: Encoded<'_>, input: &Input, memory: &mut Reservation) -> Result<Decoded, DecodeError> {
+    // The body, and of one of its texts what stands there without escapes, and what that is the base64 of.
+    let room = Room::new(memory, 3 * body.bytes.len());
+    let json::Body { content, pixel_range: inside } = json::read(body.bytes, input, room)?;
+    let said = inside.or(body.pixel_range);
     match content {
         Content::Numbers(mut numbers) => {
             let count = numbers.count(input)?;
@@ -206,11 +224,16 @@ fn from_bytes(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Re
     })
 }
 
-fn from_picture(body: &[u8], pixel_range: Option<PixelRange>, input: &Input) -> Result<Decoded, InputError> {
-    refuse_range(pixel_range)?;
+fn from_picture(body: Encoded<'_>, input: &Input, memory: &mut Reservation) -> Result<Decoded, DecodeError> {
+    refuse_range(body.pixel_range)?;
     let mut inputs = Vec::new();
-    let (format, preprocessing) = Pictures::new(input).read(body, &mut inputs)?;
-    Ok(pictures(inputs, format, preprocessing, input))
+    // The body, and what the decoder copies of it.
+    let mut reader = Pictures::new(input, Room::new(memory, 3 * body.bytes.len()));
+    let (format, preprocessing) = reader.read(body.bytes, &mut inputs)?;
+    match reader.room.needed() {
+        Some(bytes) => Err(DecodeError::Memory(bytes)),
+        None => Ok(pictures(inputs, format, preprocessing, input)),
+    }
 }
 
 fn pictures(inputs: Vec<f32>, format: Format, preprocessing: Preprocessing, input: &Input) -> Decoded {

@@ -1,15 +1,17 @@
 //! PNG and JPEG pictures, from strangers.
 //!
-//! The size is judged before pixels are decoded. Of a PNG only the chunks that make the image are given to the decoder:
+//! The size is judged, and memory reserved, before pixels are decoded. Of a PNG only the chunks that make the image are given to the decoder:
 //! texts, profiles and animations may claim any amount of memory, and nobody looks at them here.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageResult, Limits};
 
+use super::jpeg::coefficients_per_pixel;
 use super::prepare::{Preprocessing, prepare};
+use super::room::Room;
 use super::{Format, Input, InputError};
 
 /// Longest side of a picture.
@@ -50,14 +52,18 @@ pub(super) struct Pictures<'a> {
     input: &'a Input,
     /// Pixels that the rest of them may have.
     pixels_left: u64,
+    /// How many there were.
+    pub(super) count: usize,
+    pub(super) room: Room<'a>,
 }
 
 impl<'a> Pictures<'a> {
-    pub(super) fn new(input: &'a Input) -> Self {
-        Self { input, pixels_left: PIXELS_MAX }
+    pub(super) fn new(input: &'a Input, room: Room<'a>) -> Self {
+        Self { input, pixels_left: PIXELS_MAX, count: 0, room }
     }
 
-    /// Decodes one picture, makes it what the model takes, and appends it, 0–1.
+    /// Decodes one picture, makes it what the model takes, and appends it, 0–1; where there is no room for it, it is only
+    /// measured.
     pub(super) fn read(&mut self, bytes: &[u8], inputs: &mut Vec<f32>) -> Result<(Format, Preprocessing), InputError> {
         let Some(size) = self.input.grey() else {
             return Err(InputError::unsupported(format!("this model takes no pictures: send {} as JSON", self.input)));
@@ -69,22 +75,30 @@ impl<'a> Pictures<'a> {
             Format::Png => self.png(&png_without_extras(bytes)),
             _ => self.jpeg(bytes),
         };
-        let (pixels, preprocessing) = prepare(grey(image?), size);
+        let image = image?;
+        self.count += 1;
+        let Some(image) = image else { return Ok((format, Preprocessing::None)) };
+        let (pixels, preprocessing) = prepare(grey(image), size);
         inputs.extend(pixels.iter().map(|&pixel| f32::from(pixel) * (1.0 / 255.0)));
         Ok((format, preprocessing))
     }
 
-    fn png(&mut self, bytes: &[u8]) -> Result<DynamicImage, InputError> {
+    fn png(&mut self, bytes: &[u8]) -> Result<Option<DynamicImage>, InputError> {
         let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits()).map_err(|e| fault(&e))?;
-        self.decode(decoder)
+        self.decode(decoder, 0)
     }
 
-    fn jpeg(&mut self, bytes: &[u8]) -> Result<DynamicImage, InputError> {
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<Option<DynamicImage>, InputError> {
         let decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(|e| fault(&e))?;
-        self.decode(decoder)
+        self.decode(decoder, coefficients_per_pixel(bytes))
     }
 
-    fn decode(&mut self, mut decoder: impl ImageDecoder) -> Result<DynamicImage, InputError> {
+    /// Decodes a picture whose decoder keeps so many coefficients of each pixel; `None` where there is no room for it.
+    fn decode(
+        &mut self,
+        mut decoder: impl ImageDecoder,
+        coefficients: u64,
+    ) -> Result<Option<DynamicImage>, InputError> {
         let (width, height) = decoder.dimensions();
         if width > SIDE_MAX || height > SIDE_MAX || decoder.total_bytes() > DECODED_MAX {
             return Err(too_large());
@@ -96,6 +110,11 @@ impl<'a> Pictures<'a> {
             .pixels_left
             .checked_sub(u64::from(width) * u64::from(height))
             .ok_or_else(|| InputError::too_large(format!("more than {PIXELS_MAX} pixels in one request")))?;
+        let batch = 4 * (self.input.width as u64).saturating_mul(self.count as u64 + 1);
+        // While they are moved, those before it are there twice, and room is made for as many more.
+        if !self.room.has(decoded_bytes(&decoder, coefficients).saturating_add(batch.saturating_mul(3))) {
+            return Ok(None);
+        }
         // Cameras store pictures lying down, and note which way is up.
         let decoded: ImageResult<_> = decoder.set_limits(limits()).and_then(|()| {
             let orientation = decoder.orientation()?;
@@ -103,8 +122,23 @@ impl<'a> Pictures<'a> {
             image.apply_orientation(orientation);
             Ok(image)
         });
-        decoded.map_err(|e| fault(&e))
+        decoded.map(Some).map_err(|e| fault(&e))
     }
+}
+
+/// Bytes at the peak of decoding a picture and making it grey.
+fn decoded_bytes(decoder: &impl ImageDecoder, coefficients: u64) -> u64 {
+    /// A JPEG is decoded in units of up to four blocks of 8×8, also at its edges.
+    const UNIT: u32 = 32;
+    /// Bytes of a column of the lines that a decoder works on.
+    const LINES: u64 = 2048;
+    let (width, height) = decoder.dimensions();
+    let [padded_width, padded_height] = [width, height].map(|side| u64::from(side.next_multiple_of(UNIT)));
+    let (pixels, decoded) = (u64::from(width) * u64::from(height), decoder.total_bytes());
+    let coefficients = 2 * coefficients * padded_width * padded_height;
+    // Turned upright it is there twice. Grey is made from four bytes a pixel, on white and perhaps on black paper.
+    let grey = if decoder.color_type() == ColorType::L8 { pixels } else { 4 * pixels + 2 * pixels };
+    decoded + coefficients.max(decoded).max(grey) + LINES * padded_width
 }
 
 fn limits() -> Limits {
@@ -122,7 +156,10 @@ fn too_large() -> InputError {
 fn fault(error: &ImageError) -> InputError {
     match error {
         ImageError::Limits(_) => too_large(),
-        _ => InputError::malformed(format!("damaged picture: {error}")),
+        ImageError::Unsupported(_) => InputError::malformed(
+            "damaged picture: it is of a kind of PNG or JPEG that is not read here; save it as an ordinary one",
+        ),
+        _ => InputError::malformed("damaged picture: it is cut off, or not as its format has it"),
     }
 }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_IND
 use serde::de;
 
 use super::picture::Pictures;
+use super::room::Room;
 use super::{IMAGES_MAX, Input, InputError, InputErrorKind, Preprocessing};
 
 /// What a body's value was.
@@ -72,6 +73,8 @@ pub(super) fn pointer(root: &str, path: &[usize]) -> String {
 pub(super) struct Sink<'a> {
     values: Vec<f32>,
     limit: usize,
+    /// Most numbers that the body can hold: each has a digit and what parts it from the next.
+    most: usize,
     /// Length of the arrays at each depth, once one of them has ended.
     lengths: Vec<Option<usize>>,
     /// In how many arrays the numbers stand.
@@ -85,13 +88,15 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(input: &'a Input) -> Self {
+    /// A sink for a body of so many bytes.
+    pub(super) fn new(input: &'a Input, room: Room<'a>, body: usize) -> Self {
         Self {
             values: Vec::new(),
             limit: input.width.saturating_mul(IMAGES_MAX),
+            most: body / 2 + 1,
             lengths: vec![None; input.axes.len().max(1) + 1],
             depth: None,
-            pictures: Pictures::new(input),
+            pictures: Pictures::new(input, room),
             preprocessing: None,
             root: "#".into(),
             fault: None,
@@ -116,8 +121,32 @@ impl<'a> Sink<'a> {
         if self.values.len() == self.limit {
             return Err(self.fail(InputError::too_many_images()));
         }
+        if self.values.len() == self.values.capacity() {
+            self.grow()?;
+        }
         self.values.push(value);
         Ok(())
+    }
+
+    /// Makes room for more numbers, if there is memory for them.
+    #[cold]
+    fn grow<E: de::Error>(&mut self) -> Result<(), E> {
+        let most = self.most.min(self.limit);
+        let capacity = (2 * self.values.len()).clamp(256, most.max(256)).max(self.values.len() + 1);
+        // While they are moved, they are there twice.
+        let bytes = |values: usize| 4 * (values + self.values.len()) as u64;
+        if !self.pictures.room.has(bytes(capacity)) {
+            // Of the numbers to come none is looked at; at worst there are as many as can be.
+            self.pictures.room.has(bytes(2 * most));
+            return Err(E::custom(""));
+        }
+        self.values.reserve_exact(capacity - self.values.len());
+        Ok(())
+    }
+
+    /// Bytes that the body takes to be read, if it was not read for want of memory.
+    pub(super) fn needed(&self) -> Option<u64> {
+        self.pictures.room.needed()
     }
 
     fn first_number<E: de::Error>(&mut self, depth: usize) -> Result<(), E> {
@@ -160,8 +189,7 @@ impl<'a> Sink<'a> {
         if depth > 1 || self.depth.is_some() || self.lengths[depth].is_some() {
             return Err(self.refuse("a text where a number is expected"));
         }
-        let before = self.values.len();
-        if before == self.limit {
+        if self.pictures.count == IMAGES_MAX {
             return Err(self.fail(InputError::too_many_images()));
         }
         let read = from_base64(text).and_then(|bytes| self.pictures.read(&bytes, &mut self.values));

@@ -9,6 +9,8 @@ mod outbox;
 mod queue;
 mod reading;
 mod removal;
+mod retention;
+mod thinning;
 mod wishes;
 
 use std::time::Duration;
@@ -176,12 +178,35 @@ fn new_job(members: &Value) -> NewJob {
 fn progress(step: u64) -> Progress {
     let epoch = step.div_ceil(10);
     let (fraction, speed, eta) = (step as f64 / 100.0, Some(1e4 / 3.0), Some(0.1 + 0.2));
-    Progress { step, total_steps: 100, epoch, epochs: 10, fraction, samples_per_second: speed, eta_seconds: eta }
+    Progress {
+        step,
+        total_steps: 100,
+        epoch,
+        epochs: 10,
+        fraction,
+        samples_per_second: speed,
+        eta_seconds: eta,
+        checkpoint_interval_seconds: Some(5.0),
+        eta_at_most: false,
+    }
 }
 
 /// Figures that tell the step they are of.
 fn news<'a>(events: &'a [Event], progress: &'a Progress, metrics: &'a LastMetrics) -> News<'a> {
-    News { events, looks: &[], progress, metrics }
+    News { events, figures: Box::leak(Box::new(points(events))), looks: &[], progress, metrics }
+}
+
+/// The points of the history that these events tell.
+fn points(events: &[Event]) -> Figures {
+    let mut figures = Figures::default();
+    for Event { at, body, .. } in events {
+        match body {
+            EventBody::Metrics(metrics) => figures.steps.push(StepPoint::new(metrics, *at)),
+            EventBody::Epoch(epoch) => figures.epochs.push(EpochPoint::new(epoch, *at)),
+            _ => {}
+        }
+    }
+    figures
 }
 
 fn figures(step: u64) -> LastMetrics {
@@ -197,7 +222,17 @@ fn metrics(run: RunKey, id: u64, step: u64) -> Event {
     let LastMetrics { loss, accuracy, .. } = figures(step);
     let Progress { epoch, fraction, samples_per_second, eta_seconds, .. } = progress(step);
     let learning_rate = 0.001;
-    let body = Metrics { step, epoch, loss, accuracy, learning_rate, samples_per_second, fraction, eta_seconds };
+    let body = Metrics {
+        step,
+        epoch,
+        loss,
+        accuracy,
+        learning_rate,
+        samples_per_second,
+        fraction,
+        eta_seconds,
+        eta_at_most: false,
+    };
     event(run, id, EventBody::Metrics(body))
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::job::hold::hold_back;
+use crate::job::hold::{FREE_STARTS, MAX_FAILED_STARTS, hold_back};
 
 /// Something that happens. An index picks one of the jobs there are, in whatever state it is.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => job().prop_map(Act::Cancel),
         3 => job().prop_map(Act::Pause),
         3 => job().prop_map(Act::Resume),
-        2 => Just(Act::Crash),
+        3 => Just(Act::Crash),
     ]
 }
 
@@ -52,9 +52,20 @@ struct Model {
     attempt: u32,
     checkpoint: u64,
     vain: u32,
+    /// Whether it is paused since the server died at each of its last starts.
+    crash_loop: bool,
 }
 
 impl Model {
+    /// The server dies while it runs.
+    fn crash(&mut self) {
+        self.crash_loop = self.vain >= MAX_FAILED_STARTS && !self.cancel && !self.pause;
+        self.let_go();
+        if self.crash_loop {
+            self.status = Status::Paused;
+        }
+    }
+
     /// A run lets go of it.
     fn let_go(&mut self) {
         self.status = match (self.cancel, self.pause) {
@@ -97,12 +108,15 @@ async fn happen(house: &House, models: &mut Vec<Model>, act: &Act, at: Timestamp
                 attempt,
                 checkpoint,
                 vain: 0,
+                crash_loop: false,
             };
             return models.push(new);
         }
         Act::Claim { up } => {
             let up = Duration::from_secs(*up);
-            let free = |id: &Uuid| models.iter().any(|model| model.id == *id && hold_back(model.vain) <= up);
+            let suspected = models.iter().any(|model| model.status == Status::Running && model.vain > FREE_STARTS);
+            let may_begin = |model: &Model| hold_back(model.vain) <= up && (model.vain < FREE_STARTS || !suspected);
+            let free = |id: &Uuid| models.iter().any(|model| model.id == *id && may_begin(model));
             let next = queue(models).into_iter().find(free);
             let claim = house.claim(at, up).await.unwrap();
             assert_eq!(claim.as_ref().map(|claim| claim.run.job), next);
@@ -118,7 +132,7 @@ async fn happen(house: &House, models: &mut Vec<Model>, act: &Act, at: Timestamp
             let running: Vec<_> = models.iter_mut().filter(|model| model.status == Status::Running).collect();
             let mut again = vec![];
             for model in running {
-                model.let_go();
+                model.crash();
                 again.extend((model.status == Status::Queued).then_some(model.id));
             }
             return assert_eq!(waiting, again);
@@ -179,6 +193,7 @@ async fn wish(house: &House, model: &mut Model, act: &Act, at: Timestamp) {
     };
     let granted = granted.expect("the job is there");
     let before = model.status;
+    model.crash_loop &= !matches!(act, Act::Cancel(_) | Act::Resume(_));
     let refusal = match (act, before) {
         (Act::Pause(_), Succeeded | Failed | Cancelled) => Some(Refused::Ended(before)),
         (Act::Pause(_), Running) if model.cancel => Some(Refused::Cancelling),
@@ -211,7 +226,8 @@ async fn agree(house: &House, models: &[Model]) {
             (model.status, model.cancel, model.pause, model.attempt)
         );
         assert_eq!(job.finished_at.is_some(), model.status.is_final());
-        assert_eq!(job.stop_reason.is_some(), model.status.is_final());
+        assert_eq!(job.stop_reason.is_some(), model.status.is_final() || model.crash_loop);
+        assert_eq!(job.stop_reason == Some(StopReason::CrashLoop), model.crash_loop);
         let place = waiting.iter().position(|id| *id == model.id).map(|place| place as u64 + 1);
         assert_eq!(job.queue_position, place);
         let step = house.checkpoint(model.id).await.unwrap().map_or(0, |checkpoint| checkpoint.step);

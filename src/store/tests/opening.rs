@@ -246,3 +246,30 @@ async fn an_index_that_has_lost_a_row_is_refused() {
     let error = Store::open(&house.dir.path().join("dojang.db")).await.unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt(corrupt) if corrupt.what.contains("index")), "{error}");
 }
+
+#[tokio::test]
+async fn checkpoints_of_an_older_dojang_are_bounded_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dojang.db");
+    before_imports(&path, &new_job(&json!({}))).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).foreign_keys(true);
+    let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    super::super::migrations::MIGRATIONS.run_to(7, &old).await.unwrap();
+    for sql in [
+        "insert into blobs (id, bytes) values (2, 1)",
+        "insert into chunks (blob, n, data) values (2, 0, x'07')",
+        "insert into checkpoints (job, step, trained_seconds, sha256, blob) select id, 5, 1.0, 'x', 2 from jobs",
+        "update jobs set progress = '{\"step\":1,\"total_steps\":1,\"epoch\":1,\"epochs\":1,\"fraction\":1}'",
+    ] {
+        sqlx::query(sql).execute(&old).await.unwrap();
+    }
+    old.close().await;
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.job(OLD).await.unwrap().expect("the job").checkpoint_removed_at, None);
+    let bounds = CheckpointRetention { max_count: 0, ..CheckpointRetention::default() };
+    let removed = store.remove_old_checkpoints(bounds, at(20)).await.unwrap();
+    assert_eq!(removed, RemovedCheckpoints { count: 1, bytes: 1 });
+    assert_eq!(store.job(OLD).await.unwrap().expect("the job").checkpoint_removed_at, Some(at(20)));
+    let order: i64 = sqlx::query_scalar("select ended_seq from jobs").fetch_one(&store.readers).await.unwrap();
+    assert_eq!(order, 1);
+}

@@ -132,7 +132,7 @@ async fn a_log_is_read_from_any_event_on() {
 }
 
 #[tokio::test]
-async fn a_history_says_what_the_events_said() {
+async fn a_history_says_what_its_points_said() {
     let house = House::new().await;
     let run = house.running().await;
     let mut unknown = metrics(run, 4, 20);
@@ -141,7 +141,7 @@ async fn a_history_says_what_the_events_said() {
     }
     let events = [metrics(run, 3, 10), unknown, epoch(run, 5, 1)];
     house.append(run, news(&events, &progress(20), &figures(20))).await.unwrap();
-    let History { steps, epochs } = house.metrics(run.job).await.unwrap();
+    let History { steps, epochs, resolution } = house.metrics(run.job).await.unwrap();
     let (EventBody::Metrics(first), EventBody::Epoch(end)) = (&events[0].body, &events[2].body) else { panic!() };
     let point = StepPoint {
         step: 10,
@@ -166,7 +166,7 @@ async fn a_history_says_what_the_events_said() {
         seconds: Some(end.seconds),
         at: at(5),
     };
-    assert_eq!(epochs, [point]);
+    assert_eq!((epochs, resolution), (vec![point], Resolution::default()));
     assert_eq!(house.metrics(Uuid::nil()).await.unwrap(), History::default());
 }
 

@@ -66,6 +66,115 @@ async fn whoever_brings_servers_down_lets_others_go_first() {
     assert_eq!(house.claimed().await.run.job, wild, "it has come further");
 }
 
+/// The server dies at this start of the job, before it saves a checkpoint.
+async fn dies_at_the_start_of(house: &House, job: Uuid) {
+    let claim = house.claim(at(1), Duration::MAX).await.unwrap().expect("the job waits");
+    assert_eq!(claim.run.job, job);
+    house.requeue_running(at(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_at_whose_every_start_the_server_dies_is_paused_and_resumed_anew() {
+    let house = House::new().await;
+    let wild = house.submit().await;
+    for start in 1..=8 {
+        assert_eq!(house.get(wild).await.status, Status::Queued, "start {start}");
+        dies_at_the_start_of(&house, wild).await;
+    }
+    let job = house.get(wild).await;
+    let why = "paused: the server died at each of its last 8 starts before it saved a checkpoint; resume to try again";
+    assert_eq!((job.status, job.stop_reason), (Status::Paused, Some(StopReason::CrashLoop)));
+    assert_eq!((job.error.as_deref(), job.finished_at), (Some(why), None));
+    let log = house.log(wild).await;
+    let Some(EventBody::State(state)) = log.last().map(|event| &event.body) else { panic!("the last is a state") };
+    assert_eq!((state.detail.as_deref(), state.stop_reason), (Some(why), Some(StopReason::CrashLoop)));
+    assert!(house.claim(at(3), Duration::MAX).await.unwrap().is_none());
+    let house = house.reopen().await;
+    assert!(house.requeue_running(at(4)).await.unwrap().is_empty());
+
+    let job = house.resume(wild, at(5)).await.unwrap().unwrap().unwrap().job;
+    assert_eq!((job.status, job.stop_reason, job.error), (Status::Queued, None, None));
+    // It has its two free starts, and its six delayed ones, again.
+    assert_eq!(house.claimed().await.run.job, wild);
+    house.requeue_running(at(6)).await.unwrap();
+    for _ in 0..6 {
+        dies_at_the_start_of(&house, wild).await;
+    }
+    assert_eq!(house.get(wild).await.status, Status::Queued);
+    dies_at_the_start_of(&house, wild).await;
+    assert_eq!(house.get(wild).await.status, Status::Paused);
+}
+
+#[tokio::test]
+async fn a_job_that_saves_checkpoints_survives_any_number_of_kills() {
+    let house = House::new().await;
+    let job = house.submit().await;
+    for round in 1..30 {
+        // In vain, as often as may be.
+        for _ in 0..7 {
+            dies_at_the_start_of(&house, job).await;
+        }
+        let claim = house.claim(at(1), Duration::MAX).await.unwrap().expect("the job waits");
+        assert_eq!(claim.failed_starts, 7);
+        house.checkpoint_at(claim.run, round).await;
+        assert_eq!(house.requeue_running(at(2)).await.unwrap(), [job]);
+    }
+}
+
+#[tokio::test]
+async fn a_kill_is_blamed_on_one_job_only() {
+    let house = House::new().await;
+    let (wild, healthy) = (house.submit().await, house.submit().await);
+    for _ in 0..2 {
+        assert_eq!([house.claimed().await.run.job, house.claimed().await.run.job], [wild, healthy]);
+        house.requeue_running(at(2)).await.unwrap();
+    }
+    // From now on only one of them starts, until it has saved a checkpoint.
+    assert_eq!(house.claim(at(3), Duration::MAX).await.unwrap().unwrap().run.job, wild);
+    assert!(house.claim(at(3), Duration::MAX).await.unwrap().is_none());
+    let fresh = house.submit().await;
+    assert_eq!(house.claimed().await.run.job, fresh, "which delays no others");
+    house.requeue_running(at(4)).await.unwrap();
+    let claim = house.claim(at(5), Duration::from_secs(3)).await.unwrap().unwrap();
+    assert_eq!(claim.run.job, healthy, "it has the shorter delay");
+    assert_eq!(house.claimed().await.run.job, fresh);
+    assert!(house.claim(at(5), Duration::MAX).await.unwrap().is_none());
+    house.checkpoint_at(claim.run, 10).await;
+    assert_eq!(house.claim(at(5), Duration::MAX).await.unwrap().unwrap().run.job, wild);
+}
+
+#[tokio::test]
+async fn a_run_that_gives_up_in_a_living_server_is_no_failed_start() {
+    let house = House::new().await;
+    let job = house.submit().await;
+    for _ in 0..20 {
+        let run = house.claimed().await.run;
+        house.abandon(run, at(2)).await.unwrap();
+    }
+    assert_eq!(house.get(job).await.status, Status::Queued);
+}
+
+#[tokio::test]
+async fn a_wish_counts_for_more_than_a_crash() {
+    let house = House::new().await;
+    for (cancelled, status) in [(true, Status::Cancelled), (false, Status::Paused)] {
+        let job = house.submit().await;
+        for _ in 0..7 {
+            dies_at_the_start_of(&house, job).await;
+        }
+        house.claim(at(1), Duration::MAX).await.unwrap().expect("the job waits");
+        if cancelled {
+            house.cancel(job, at(2)).await.unwrap();
+        } else {
+            house.pause(job, at(2)).await.unwrap().unwrap().unwrap();
+        }
+        house.requeue_running(at(3)).await.unwrap();
+        let job = house.get(job).await;
+        assert_eq!(job.status, status);
+        assert_ne!(job.stop_reason, Some(StopReason::CrashLoop));
+    }
+}
+
 #[tokio::test]
 async fn a_higher_priority_goes_first() {
     let house = House::new().await;
@@ -122,6 +231,13 @@ async fn what_is_left_is_told_in_the_order_of_the_queue() {
     // Half of ten epochs of a thousand samples, at ten thousand thirds of a sample a second.
     let seconds: Vec<_> = rests.iter().map(|rest| rest.seconds.map(|seconds| (seconds * 1e6).round())).collect();
     assert_eq!(seconds, [Some(300_000.0), Some(1_500_000.0), None]);
+    // The checkpoint was saved after 50 sevenths of a second.
+    sqlx::query("update jobs set spec = replace(spec, '\"max_seconds\":null', '\"max_seconds\":8')")
+        .execute(&house.writer)
+        .await
+        .unwrap();
+    let rests = house.rests().await.unwrap();
+    assert!((rests[1].seconds.unwrap() - (8.0 - 50.0 / 7.0)).abs() < 1e-9, "{rests:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,27 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageFormat};
 
 use super::*;
+use crate::memory::{MemoryAccount, MemoryShares, MemoryUse};
+
+/// Reads a body with as much memory as it takes.
+fn decode(
+    bytes: &[u8],
+    content_type: Option<&str>,
+    pixel_range: Option<PixelRange>,
+    input: &Input,
+) -> Result<Decoded, InputError> {
+    let mut memory = reserved(1 << 40);
+    super::decode(Encoded { bytes, content_type, pixel_range }, input, &mut memory).map_err(|error| match error {
+        DecodeError::Input(error) => error,
+        DecodeError::Memory(bytes) => panic!("{bytes} bytes are more than a terabyte"),
+    })
+}
+
+/// A reservation of so many bytes, of an account that has no more.
+fn reserved(bytes: u64) -> Reservation {
+    let account = MemoryAccount::new(MemoryShares { training: 0, serving: bytes }, std::time::Duration::ZERO);
+    account.try_reserve(MemoryUse::Requests, bytes).expect("all there is")
+}
 
 /// A model's input like MNIST's.
 fn mnist() -> Input {
