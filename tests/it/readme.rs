@@ -65,6 +65,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // By a signal that it can act upon: the demo removes its data.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM);
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < Duration::from_secs(15) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
