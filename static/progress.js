@@ -27,9 +27,14 @@ export function paceOf(job) {
   return [where, took !== null && `took ${format.duration(took)}`, job.status !== 'failed' && format.stopReason(job.stop_reason)].filter(Boolean).join(' · ');
 }
 
+const WAITING = {
+  storage: 'waits: the server’s storage cannot be written',
+  crash_backoff: 'waits a while: the server died at its last starts',
+};
+
 /** Names what the job cannot go on without. */
 function waiting(job) {
-  return job.waiting_for === 'storage' && 'waits: the server’s storage cannot be written';
+  return WAITING[job.waiting_for];
 }
 
 /** Lays the fields of a `metrics` or `epoch` event over a job, unless the job is already past it. */

@@ -85,6 +85,12 @@ impl AllowedHosts {
         authority.is_some_and(same) || self.public.as_ref().is_some_and(public)
     }
 
+    /// Whether the URL is known by which browsers reach this server: then no other `Origin` is its own, whatever a proxy
+    /// makes of `Host`.
+    pub(super) fn knows_public_origin(&self) -> bool {
+        self.public.is_some()
+    }
+
     /// The authority that a request asks.
     ///
     /// # Errors

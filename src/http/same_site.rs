@@ -26,6 +26,9 @@ pub(super) async fn refuse_cross_site_writes(
 fn is_cross_site(request: &Request, hosts: &AllowedHosts) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     match text("sec-fetch-site") {
+        // A name that an attacker points at the proxy is the same origin to a browser, and hidden from us where the proxy
+        // rewrites `Host`.
+        Some("same-origin") if hosts.knows_public_origin() => {}
         Some("same-origin" | "none") => return false,
         Some(_) => return true,
         None => {}
@@ -57,6 +60,26 @@ mod tests {
             }
             let request = request.body(Body::empty()).expect("a request");
             assert_eq!(is_cross_site(&request, &AllowedHosts::default()), foreign, "{headers:?}");
+        }
+    }
+    /// Behind a proxy that rewrites `Host`, only `Origin` tells a name that was rebound to the proxy's address.
+    #[test]
+    fn with_a_public_url_same_origin_alone_proves_nothing() {
+        let hosts = AllowedHosts::new(vec![], Some("https://train.example.com".parse().expect("a URL")));
+        for (origin, foreign) in [
+            (Some("https://train.example.com"), false),
+            (Some("http://127.0.0.1:8080"), false),
+            (Some("http://evil.example"), true),
+            (None, false),
+        ] {
+            let mut request = Request::post("/v1/jobs")
+                .header("sec-fetch-site", "same-origin")
+                .extension(Authority::parse("127.0.0.1:8080").expect("a host"));
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            assert_eq!(is_cross_site(&request, &hosts), foreign, "{origin:?}");
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct Job {
 pub enum WaitingFor {
     /// The store cannot be written: its disk is full or fails, or its folder is gone.
     Storage,
+    /// A delay, since the server died at the job's last starts.
+    CrashBackoff,
 }
 
 /// How far a job is.

@@ -11,6 +11,8 @@ use crate::job::event::Alert;
 
 /// The interval is at least so many times as long as a checkpoint takes: that is a tenth of the time.
 const LEAST_INTERVAL: u32 = 10;
+/// An interval as long as this is shown before a checkpoint has been measured.
+const PLAUSIBLE: Duration = Duration::from_secs(1);
 /// Longest time to the first checkpoint of a job at whose last starts the server died: with it, they were not in vain.
 const FIRST_AFTER_FAILED_STARTS: Duration = Duration::from_secs(5);
 
@@ -99,6 +101,11 @@ impl CheckpointSchedule {
     /// The interval that is kept: the one asked for, unless checkpoints would then take too much of the time.
     pub(super) fn interval(&self) -> Duration {
         self.asked.max(self.slot.took() * LEAST_INTERVAL)
+    }
+
+    /// That interval, unless a very short one is asked for that no checkpoint has been measured against yet.
+    pub(super) fn measured_interval(&self) -> Option<Duration> {
+        (self.asked >= PLAUSIBLE || !self.slot.took().is_zero()).then(|| self.interval())
     }
 
     /// Whether the state should be copied now. If so, [`begin`](Self::begin) follows with the copy.

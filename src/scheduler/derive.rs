@@ -79,7 +79,7 @@ impl Scheduler {
 fn no_checkpoint(source: &Job) -> String {
     match source.checkpoint_removed_at {
         Some(at) => format!(
-            "the checkpoint of job {} was removed at {at}, as this server keeps only so many of ended jobs; submit a new job",
+            "the checkpoint of job {} was removed at {at}, by this server's bounds on checkpoints of ended jobs (--keep-checkpoints, --checkpoints-max-count, -bytes, -age); submit a new job",
             source.id
         ),
         None => format!("the job is {} and has no checkpoint to go on from; submit a new job", source.status),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Scheduler;
+use crate::job::hold::most_vain_starts;
 use crate::job::status::Status;
 use crate::job::view::{Job, WaitingFor};
 use crate::store::{JobQuery, Page, Rest, StoreError};
@@ -47,9 +48,16 @@ impl Scheduler {
             job.waiting_for = storage.then_some(WaitingFor::Storage);
         }
         if jobs.iter().any(|job| job.status == Status::Queued) {
-            let turns = turns(&self.store().rests().await?, self.capacity().slots);
+            let (held, rests): (Vec<_>, Vec<_>) = {
+                let most = most_vain_starts(self.up());
+                self.store().rests().await?.into_iter().partition(|rest| rest.waits && rest.failed_starts > most)
+            };
+            let turns = turns(&rests, self.capacity().slots);
             for job in jobs.iter_mut().filter(|job| job.status == Status::Queued) {
                 job.queue_eta_seconds = turns.get(&job.id).copied();
+                if held.iter().any(|rest| rest.job == job.id) {
+                    job.waiting_for = job.waiting_for.or(Some(WaitingFor::CrashBackoff));
+                }
             }
         }
         Ok(())
@@ -78,7 +86,7 @@ mod tests {
 
     /// The turns of the waiting jobs, in order; a job is whether it waits, and its rest.
     fn waits(jobs: &[(bool, Option<f64>)], slots: usize) -> Vec<Option<f64>> {
-        let rest = |(id, &(waits, seconds))| Rest { job: Uuid::from_u128(id), waits, seconds };
+        let rest = |(id, &(waits, seconds))| Rest { job: Uuid::from_u128(id), waits, seconds, failed_starts: 0 };
         let rests: Vec<_> = (0..).zip(jobs).map(rest).collect();
         let turns = turns(&rests, slots);
         rests.iter().filter(|rest| rest.waits).map(|rest| turns.get(&rest.job).copied()).collect()

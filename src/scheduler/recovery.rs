@@ -90,13 +90,13 @@ impl Scheduler {
         slot.end();
     }
 
-    /// Tries to end a run until that is done, or it no longer owns its job, or the server shuts down.
+    /// Tries to end a run until that is done, or it no longer owns its job; only once where the server shuts down.
     pub(super) async fn settle<W, F>(&self, run: RunKey, mut write: W)
     where
         W: FnMut() -> F,
         F: Future<Output = Result<Vec<Event>, StoreError>>,
     {
-        while !self.is_shutting_down() {
+        loop {
             match write().await {
                 Ok(events) => {
                     self.hub().publish(events);
@@ -107,6 +107,9 @@ impl Scheduler {
                     tracing::warn!(job = %run.job, %error, "failed to write the end of a run");
                     self.storage().run_waits(run.job, &error);
                 }
+            }
+            if self.is_shutting_down() {
+                break;
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}

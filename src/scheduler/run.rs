@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::control::{Control, Stop};
 use super::cores::Share;
@@ -39,6 +39,8 @@ pub(super) struct Start {
     pub(super) outbox: mpsc::Sender<Message>,
     pub(super) awake: Awake,
     pub(super) instruments: Instruments,
+    /// Cancelled when the dataset is there: from then on the training thread itself heeds `control`.
+    pub(super) loaded: CancellationToken,
     /// Tells, once dropped, that the training thread is gone.
     pub(super) _alive: Option<DropGuard>,
 }
@@ -88,6 +90,11 @@ fn attempt(start: &mut Start, library: &Library) -> Ending {
         Ok(dataset) => dataset,
         Err(error) => return failed(format!("failed to load the dataset `{}`: {error}", spec.dataset.name)),
     };
+    start.loaded.cancel();
+    if start.control.requested() == Some(Stop::Fenced) {
+        // The job was given back meanwhile.
+        return Ending::Fenced;
+    }
     // The memory was granted when the job was accepted.
     let premises = Premises { datasets: std::slice::from_ref(&dataset.info), memory_budget: u64::MAX };
     match Plan::new(spec, &premises) {

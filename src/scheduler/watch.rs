@@ -224,7 +224,8 @@ impl<'a> Watch<'a> {
     /// Notes how far training is: whatever is persisted of a step, the progress is not behind it.
     fn reach(&mut self, step: u64) {
         self.standing.progress.reach(step, self.frame.steps_per_epoch);
-        self.standing.progress.checkpoint_interval_seconds = Some(self.checkpoints.interval().as_secs_f64());
+        self.standing.progress.checkpoint_interval_seconds =
+            self.checkpoints.measured_interval().map(|interval| interval.as_secs_f64());
     }
 
     /// Reports all that has not been reported yet: a run ends.
@@ -294,6 +295,9 @@ impl<'a> Watch<'a> {
         self.send_figures();
         self.metrics_rate.pass(1, self.now);
         self.tell(EventBody::Metrics(metrics));
+        if let Some(alert) = self.checkpoints.raise() {
+            self.tell(EventBody::Alert(alert));
+        }
     }
 
     /// Tells the evaluations that are held back.
@@ -415,9 +419,6 @@ impl Observer for Watch<'_> {
         self.reach(checkpoint.position.step);
         self.add_point();
         self.send_figures();
-        if let Some(alert) = self.checkpoints.raise() {
-            self.tell(EventBody::Alert(alert));
-        }
         self.send(Message::Checkpoint(Box::new(self.snapshot(checkpoint, permit))));
     }
 }

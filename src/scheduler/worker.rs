@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Scheduler;
 use super::build::this_build;
-use super::control::Stop;
+use super::control::{Control, Stop};
 use super::record::{Lost, Recorder};
 use super::recovery::{ActiveRun, WorkerSlot};
 use super::run::{Ending, Start, Trained, failed, run};
@@ -23,6 +24,8 @@ use crate::supervisor::Failpoint;
 
 /// How long a worker sleeps on an empty queue unless it is woken.
 pub(super) const POLL: Duration = Duration::from_secs(1);
+/// How often a run that loads its dataset looks whether it is told to stop.
+const LOADING_POLL: Duration = Duration::from_millis(50);
 /// Messages that a training thread may be ahead of what is persisted.
 const OUTBOX: usize = 256;
 
@@ -98,6 +101,7 @@ impl Scheduler {
                     return self.give_up(key, lost).await;
                 }
                 let (outbox, inbox) = mpsc::channel(OUTBOX);
+                let (loaded, control) = (CancellationToken::new(), active.control.clone());
                 let start = Start {
                     job: job.clone(),
                     checkpoint,
@@ -107,11 +111,17 @@ impl Scheduler {
                     outbox,
                     awake: self.awake().clone(),
                     instruments: self.instruments().clone(),
+                    loaded: loaded.clone(),
                     _alive: active.thread.take(),
                 };
                 let ended = self.start_thread(start);
                 let standing = Standing { progress: job.progress.clone(), metrics: job.metrics.clone() };
-                match recorder.record(inbox, standing).await {
+                let recorded = tokio::select! {
+                    recorded = recorder.record(inbox, standing) => recorded,
+                    // Nothing is recorded before the dataset is there, and the thread can write nothing after this.
+                    () = stopped_while_loading(&control, &loaded) => return self.give_up(key, Lost::Abandoned).await,
+                };
+                match recorded {
                     Ok(()) => ended.await.unwrap_or_else(|_| {
                         failed("the training thread ended without a word; the server's log has more")
                     }),
@@ -236,6 +246,20 @@ impl Scheduler {
 }
 
 /// The end of a run in this state; without a standing, the job is where it was last known to be.
+/// Waits until a run is told to stop while its dataset is still being loaded, which may take long and cannot be
+/// interrupted. Never returns once it is loaded.
+async fn stopped_while_loading(control: &Control, loaded: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = loaded.cancelled() => return std::future::pending().await,
+            () = tokio::time::sleep(LOADING_POLL) => {}
+        }
+        if control.requested().is_some() && !loaded.is_cancelled() {
+            return;
+        }
+    }
+}
+
 pub(super) fn ended(
     status: Status,
     stop_reason: StopReason,

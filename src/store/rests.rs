@@ -17,6 +17,8 @@ pub struct Rest {
     pub waits: bool,
     /// Seconds of training that are left, about; `None` where its speed is not known, as before its first start.
     pub seconds: Option<f64>,
+    /// Its starts since its last checkpoint at which the server died.
+    pub failed_starts: u32,
 }
 
 struct Row {
@@ -26,8 +28,9 @@ struct Row {
     plan: String,
     spec: String,
     trained_seconds: Option<f64>,
+    failed_starts: u32,
 }
-from_row!(Row { job, waits, progress, plan, spec, trained_seconds });
+from_row!(Row { job, waits, progress, plan, spec, trained_seconds, failed_starts });
 
 /// What of a plan says how long an epoch is.
 #[derive(Deserialize)]
@@ -66,13 +69,19 @@ impl Store {
     pub async fn rests(&self) -> Result<Vec<Rest>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
             "select jobs.id as job, jobs.status = 'queued' as waits, jobs.progress, jobs.plan, jobs.spec,
-                 checkpoints.trained_seconds
+                 checkpoints.trained_seconds, jobs.vain_starts as failed_starts
              from jobs left join checkpoints on checkpoints.job = jobs.id
              where jobs.status in ('running', 'queued')
              order by jobs.status = 'queued', jobs.priority desc, jobs.seq",
         )
         .fetch_all(&self.readers)
         .await?;
-        Ok(rows.iter().map(|row| Rest { job: row.job, waits: row.waits, seconds: row.seconds() }).collect())
+        let rest = |row: &Row| Rest {
+            job: row.job,
+            waits: row.waits,
+            seconds: row.seconds(),
+            failed_starts: row.failed_starts,
+        };
+        Ok(rows.iter().map(rest).collect())
     }
 }

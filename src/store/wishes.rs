@@ -40,7 +40,7 @@ pub enum Refused {
     NotEnded(Status),
     /// A cancelled job whose checkpoint was removed cannot go on.
     #[error(
-        "the job's checkpoint was removed at {0}, as this server keeps only so many of ended jobs: it cannot go on; submit a new job"
+        "the job's checkpoint was removed at {0}, by this server's bounds on checkpoints of ended jobs (--keep-checkpoints, --checkpoints-max-count, -bytes, -age): it cannot go on; submit a new job"
     )]
     CheckpointRemoved(Timestamp),
     /// A job that has ended by itself cannot go on.

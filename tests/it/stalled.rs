@@ -53,6 +53,7 @@ async fn readers_who_take_nothing_are_dropped_and_the_others_miss_nothing() {
     begun.until(|frame| frame.event == "metrics").await;
     client.ask(&told, "pause").await;
     begun.until_state("paused").await;
+    drop(begun);
     lengthen_log(&site.database()).await;
     let job = client.submit(&long_job()).await;
     let mut reader = Stream::open(client, &job, None).await;

@@ -210,3 +210,23 @@ async fn twenty_calls_at_once_end_as_some_order_of_them() {
     assert_eq!(ended["weights_sha256"], client.finished(&control).await["weights_sha256"]);
     site.stop().await;
 }
+
+/// Loading a dataset takes long the first time, and nothing interrupts it: who asks for a stop does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_paused_while_its_dataset_is_loaded_and_goes_on() {
+    let site = Site::start().await;
+    let client = &site.client;
+    let spec = json!({
+        "dataset": {"name": "digits", "test_limit": 100}, "network": [{"type": "affine", "units": 10}],
+        "batch_size": 1000, "epochs": 1,
+    });
+    let job = client.submit(&spec).await;
+    let mut stream = Stream::open(client, &job, None).await;
+    stream.until_state("running").await;
+    client.ask(&job, "pause").await;
+    let paused = tokio::time::timeout(std::time::Duration::from_secs(5), stream.until_state("paused")).await;
+    paused.expect("it does not wait for the dataset");
+    assert_eq!(client.ask(&job, "resume").await.0, StatusCode::OK);
+    assert_eq!(client.finished(&job).await["status"], "succeeded");
+    site.stop().await;
+}
