@@ -2,7 +2,9 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked
+# The commit that /version and jobs name the build by; empty if nobody says it.
+ARG DOJANG_COMMIT=""
+RUN DOJANG_COMMIT="$DOJANG_COMMIT" cargo build --release --locked
 
 FROM debian:bookworm-slim
 # Certificates for the download of datasets; curl for the health check.

@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | 0 | [`engine`], a crate of its own | numbers only: layers, losses, optimizers, training, checkpoints |
 //! | ½ | [`tls`] | whose cryptography encrypts connections |
+//! | ½ | [`text`] | characters that have no place in names |
 //! | 1 | [`data`] | datasets: `digits` and toys (drawn), `mnist` and its kin (downloaded), those that clients send |
 //! | 2 | [`job`] | the vocabulary of jobs, without I/O: spec, plan, status, event |
 //! | 2½ | [`clock`] | time: the wall's, the process's, and how long is waited |
@@ -47,5 +48,6 @@ pub mod scheduler;
 pub mod serving;
 pub mod store;
 pub mod supervisor;
+pub mod text;
 pub mod tls;
 pub mod webhooks;

@@ -25,9 +25,9 @@ export const job = (jobId, signal) => get(`/v1/jobs/${id(jobId)}`, signal);
 export const metrics = (jobId, signal) => get(`/v1/jobs/${id(jobId)}/metrics`, signal);
 /** What was seen inside the network after epoch `after`, the newest 20 epochs of it, and the final evaluation. */
 export const diagnostics = (jobId, after, signal) => get(`/v1/jobs/${id(jobId)}/diagnostics?after=${after}&limit=20`, signal);
-export const models = (signal) => get('/v1/models', signal);
-export const datasets = (signal) => get('/v1/datasets', signal);
-export const recipes = (signal) => get('/v1/recipes', signal);
+export const models = (signal) => all('/v1/models', signal);
+export const datasets = (signal) => all('/v1/datasets', signal);
+export const recipes = (signal) => all('/v1/recipes', signal);
 export const catalog = (signal) => get('/v1/catalog', signal);
 export const version = (signal) => get('/version', signal);
 export const cancel = (jobId) => send(`/v1/jobs/${id(jobId)}/cancel`);
@@ -53,6 +53,18 @@ export function predict(model, body, type, signal, more = {}) {
 export const weightsUrl = (jobId) => `/v1/jobs/${id(jobId)}/weights`;
 export const eventsUrl = (jobId, after) => `/v1/jobs/${id(jobId)}/events?after=${after}`;
 export const ALL_EVENTS_URL = '/v1/events';
+
+/** A whole list, read page by page. */
+async function all(path, signal) {
+  const data = [];
+  const query = new URLSearchParams({ limit: 200 });
+  for (;;) {
+    const page = await get(`${path}?${query}`, signal);
+    data.push(...page.data);
+    if (!page.has_more) return { data };
+    query.set('after', page.last_id);
+  }
+}
 
 function get(path, signal) {
   return request(path, { signal });

@@ -25,7 +25,9 @@ export function modelPicker({ wanted, onPick }) {
     const drawable = (name) => isPicture(known.data.find((dataset) => dataset.name === name));
     datasets = new Map();
     const keep = select.value || wanted;
-    const groups = models.data.map((model) => {
+    // The list is by name; who comes here mostly wants what was made last.
+    const newestFirst = models.data.sort((a, b) => b.versions[0].created_at.localeCompare(a.versions[0].created_at));
+    const groups = newestFirst.map((model) => {
       const versions = model.versions.filter((one) => drawable(one.dataset)).sort((a, b) => b.version - a.version);
       return h('optgroup', { label: model.name }, versions.map((one) => option(`${model.name}@${one.version}`, describe(model, one), one.dataset)));
     });

@@ -1,6 +1,7 @@
 //! What the processor can do, found out once, and loops that make use of it.
 //!
-//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`, in unit tests also `wide`) forces a lesser path than the best one.
+//! `DOJANG_KERNELS` (`avx512`, `avx2`, `portable`, in unit tests also `emulated-avx512` and `emulated-avx2`) forces a lesser path
+//! than the best one.
 #![expect(unsafe_code, reason = "code compiled for more than every processor has may only be called where it runs")]
 
 use std::sync::OnceLock;
@@ -8,9 +9,12 @@ use std::sync::OnceLock;
 /// Which kernels run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
-    /// As portable, but products fall into the tiles of AVX-512.
+    /// AVX2 in plain Rust: the same kernels, bit for bit, on any processor.
     #[cfg(test)]
-    Wide,
+    EmulatedAvx2,
+    /// The same for AVX-512.
+    #[cfg(test)]
+    EmulatedAvx512,
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -23,7 +27,9 @@ impl Path {
     pub(super) fn available() -> Vec<Self> {
         let mut paths = vec![
             #[cfg(test)]
-            Self::Wide,
+            Self::EmulatedAvx2,
+            #[cfg(test)]
+            Self::EmulatedAvx512,
             Self::Portable,
         ];
         #[cfg(target_arch = "x86_64")]
@@ -50,7 +56,9 @@ impl Path {
     pub(super) fn name(self) -> &'static str {
         match self {
             #[cfg(test)]
-            Self::Wide => "wide",
+            Self::EmulatedAvx2 => "emulated-avx2",
+            #[cfg(test)]
+            Self::EmulatedAvx512 => "emulated-avx512",
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
@@ -59,13 +67,19 @@ impl Path {
         }
     }
 
-    /// Whether it is plain Rust.
-    pub(super) fn is_portable(self) -> bool {
-        match self {
-            #[cfg(test)]
-            Self::Wide => true,
-            path => path == Self::Portable,
-        }
+    /// Whether its kernels round a product only once, with the sum it is added to.
+    #[cfg(test)]
+    pub(super) fn is_fused(self) -> bool {
+        self != Self::Portable
+    }
+
+    /// Each path that is emulated with the one of the processor's instructions, where it has them.
+    #[cfg(test)]
+    pub(super) fn emulated() -> Vec<(Self, Self)> {
+        let paths = Self::available();
+        let original = |path: &Self| Some(path.name().strip_prefix("emulated-")?.to_owned());
+        let by_name = |name: &String| paths.iter().copied().find(|path| path.name() == name);
+        paths.iter().filter_map(|path| Some((*path, by_name(&original(path)?)?))).collect()
     }
 
     /// The best one, or the one that `DOJANG_KERNELS` names.
@@ -141,7 +155,7 @@ pub(super) fn wide(task: impl Task) {
 pub(super) fn wide_on(path: Path, task: impl Task) {
     match path {
         #[cfg(test)]
-        Path::Wide => portable(task),
+        Path::EmulatedAvx2 | Path::EmulatedAvx512 => portable(task),
         Path::Portable => portable(task),
         // SAFETY: there is a path only where the processor has its instructions.
         #[cfg(target_arch = "x86_64")]

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: BackupArgs) -> Result<Ended, CliError> {
     let database = args.folder.database()?;
     let file = args.file;
     if fs::symlink_metadata(&file).is_ok() {
-        return Err(CliError::file(&file)(io::ErrorKind::AlreadyExists.into()));
+        return Err(CliError::Other(format!("{} exists already; a backup never replaces a file", file.display())));
     }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // On the disk of the archive, as that is where there is room.

@@ -297,7 +297,7 @@ impl Client {
 /// Reads a server's address; `host:port` alone means `http://`.
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&full).map_err(|error| format!("{error}; write it like http://127.0.0.1:8080"))?;
+    let url = Url::parse(&full).map_err(|_| "it is not an address; write it like http://127.0.0.1:8080".to_owned())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("only http:// and https:// are spoken".into());
     }

@@ -109,6 +109,8 @@ pub(crate) fn job() -> Job {
         forked_from: None,
         reproduces: None,
         reproduced: None,
+        differs_in: Vec::new(),
+        trained_with: Vec::new(),
         weights_sha256: None,
         model_version: None,
     }

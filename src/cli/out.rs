@@ -8,6 +8,8 @@ use super::stderr;
 /// Time that a line for whoever watches has to get out.
 const SAY_FLUSH: Duration = Duration::from_millis(200);
 
+use crate::text::is_hidden;
+
 /// Writes text in colours, or plain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint(bool);
@@ -94,9 +96,9 @@ pub(crate) fn say(line: &str) {
     stderr.flush(SAY_FLUSH);
 }
 
-/// `text` without control characters: what comes from a server must not steer the terminal.
+/// `text` without control and format characters, but for those that join letters: what comes from a server must not steer the terminal.
 pub(crate) fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -112,5 +114,6 @@ mod tests {
     #[test]
     fn escapes_are_tamed() {
         assert_eq!(tame("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(tame("a\u{202e}b می\u{200c}خ"), "a\u{fffd}b می\u{200c}خ");
     }
 }

@@ -1,7 +1,6 @@
 //! `dojang serve`: the server.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,11 +70,11 @@ pub(crate) struct PowerArgs {
     #[arg(long, env = "DOJANG_NO_FETCH", value_parser = FalseyValueParser::new(), help_heading = "Data")]
     no_fetch: bool,
     /// Threads that train, of all jobs together [default: one a core of the machine, or of the container's quota]
-    #[arg(long, env = "DOJANG_THREADS", value_name = "N", help_heading = "Resources")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, env = "DOJANG_THREADS", value_name = "N", value_parser = parse_count, help_heading = "Resources")]
+    threads: Option<usize>,
     /// Jobs that train at the same time [default: 1]
-    #[arg(long, env = "DOJANG_SLOTS", value_name = "N", help_heading = "Resources")]
-    slots: Option<NonZeroUsize>,
+    #[arg(long, env = "DOJANG_SLOTS", value_name = "N", value_parser = parse_count, help_heading = "Resources")]
+    slots: Option<usize>,
     /// Memory that training may take, in bytes or with a unit (4GiB, 512MiB); a larger job is refused [default: ¾ of the machine's, or of the container's limit]
     #[arg(long, env = "DOJANG_MEMORY_BUDGET", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Resources")]
     memory_budget: Option<u64>,
@@ -84,8 +83,8 @@ pub(crate) struct PowerArgs {
     #[arg(long, env = "DOJANG_SERVING_MEMORY", value_name = "SIZE", value_parser = parse_serving_memory, help_heading = "Resources")]
     serving_memory: Option<u64>,
     /// Jobs that may wait; while so many do, new ones are refused with 429 [default: 1000]
-    #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", help_heading = "Resources")]
-    max_queued: Option<NonZeroUsize>,
+    #[arg(long, env = "DOJANG_MAX_QUEUED", value_name = "N", value_parser = parse_count, help_heading = "Resources")]
+    max_queued: Option<usize>,
     /// Whose last checkpoint is kept
     #[arg(long, env = "DOJANG_KEEP_CHECKPOINTS", value_name = "WHOSE", value_enum, default_value_t = Kept::Ended, help_heading = "Data")]
     keep_checkpoints: Kept,
@@ -126,11 +125,11 @@ impl PowerArgs {
         config.fashion_mnist_dir = self.given.fashion_mnist_dir;
         config.fetch = !self.no_fetch;
         config.dropped_log_lines = stderr::queue().dropped();
-        config.threads = self.threads.map_or(config.threads, NonZeroUsize::get);
-        config.slots = self.slots.map_or(config.slots, NonZeroUsize::get);
+        config.threads = self.threads.unwrap_or(config.threads);
+        config.slots = self.slots.unwrap_or(config.slots);
         config.memory_budget = self.memory_budget.unwrap_or(config.memory_budget);
         config.serving_memory = self.serving_memory.unwrap_or(config.serving_memory);
-        config.max_queued = self.max_queued.map_or(config.max_queued, NonZeroUsize::get);
+        config.max_queued = self.max_queued.unwrap_or(config.max_queued);
         config.keep_checkpoints = self.keep_checkpoints == Kept::Ended;
         let CheckpointRetention { max_count, max_bytes, max_age } = config.checkpoints;
         config.checkpoints = CheckpointRetention {
@@ -139,6 +138,14 @@ impl PowerArgs {
             max_age: self.checkpoints_max_age.or(max_age),
         };
         config
+    }
+}
+
+/// Reads a number of things of which there must be some.
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a whole number of at least 1 is needed".into()),
     }
 }
 
@@ -151,7 +158,9 @@ fn parse_serving_memory(text: &str) -> Result<u64, String> {
 
 /// Reads `ADDR:PORT`; a name is looked up.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let found = text.to_socket_addrs().map_err(|error| format!("{error}; write it like 127.0.0.1:8080"))?;
+    let found = text
+        .to_socket_addrs()
+        .map_err(|_| "an address and a port are needed; write it like 127.0.0.1:8080".to_owned())?;
     // Where a name means both, what most clients try first is IPv4.
     let mut all: Vec<_> = found.collect();
     all.sort_by_key(SocketAddr::is_ipv6);

@@ -289,11 +289,11 @@ mod tests {
     fn lines_that_fail_are_counted_and_leave_no_half_of_them() {
         let (queue, written, allow) = gated();
         queue.write_json();
+        queue.push(b"one\n");
+        queue.push(b"two\n");
         for answer in [Ok(2), Err(io::ErrorKind::StorageFull.into()), Err(io::ErrorKind::BrokenPipe.into())] {
             allow.send(answer).unwrap();
         }
-        queue.push(b"one\n");
-        queue.push(b"two\n");
         while queue.dropped().load(Ordering::Relaxed) < 2 {
             thread::yield_now();
         }

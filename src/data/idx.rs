@@ -12,6 +12,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::damage;
 use crate::engine::aligned::Aligned;
 
 /// Most axes a file may have: `[N, C, H, W]`.
@@ -67,7 +68,7 @@ pub enum IdxError {
     },
     /// The stream cannot be read: a damaged gzip stream, or a failing disk.
     #[error("cannot be read: {0}")]
-    Stream(String),
+    Stream(&'static str),
 }
 
 /// Number of values found where another was promised.
@@ -213,7 +214,7 @@ fn read_exact(stream: &mut impl Read, buffer: &mut [u8]) -> Result<(), IdxError>
 }
 
 fn unreadable(error: &io::Error) -> IdxError {
-    IdxError::Stream(error.to_string())
+    IdxError::Stream(damage::of_stream(error))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! 5. [`upload`], [`stored`]: datasets that clients send, checked and kept
 //! 6. [`idx`], [`fetch`]: a file format, and files from the network
 
+mod damage;
 mod dataset;
 pub mod digits;
 pub mod fashion_mnist;

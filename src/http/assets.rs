@@ -1,11 +1,11 @@
 //! The dashboard: files of `static/`, embedded in the binary.
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::error::Problem;
+use super::params::Path;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]

@@ -46,7 +46,7 @@ where
 async fn receive(mut body: RequestBody, memory: &mut Reservation) -> Result<Bytes, Problem> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame.map_err(unreadable)?.into_data() else { continue };
+        let Ok(bytes) = frame.map_err(|error| unreadable(&error))?.into_data() else { continue };
         // While it grows, what came before is there twice.
         let needed = 2 * (whole.len() + bytes.len()) as u64;
         if needed > memory.bytes() {
@@ -60,8 +60,8 @@ async fn receive(mut body: RequestBody, memory: &mut Reservation) -> Result<Byte
     Ok(whole.into())
 }
 
-fn unreadable(error: axum::Error) -> Problem {
-    let mut cause: Option<&dyn Error> = Some(&error);
+fn unreadable(error: &axum::Error) -> Problem {
+    let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");

@@ -1,20 +1,35 @@
 //! `/v1/datasets`: what can be learned from, and a look at it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::error::Problem;
-use super::list::{List, check_limit};
-use super::params::Params;
+use super::list::{List, PageParams, check_limit};
+use super::params::{Params, Path};
 use crate::data::library::{Listing, RemoveError};
 use crate::engine::samples::Inputs;
 use crate::scheduler::RemoveDatasetError;
 
-pub(super) async fn list(State(api): State<Api>) -> Json<List<Listing>> {
-    Json(List::whole(api.scheduler.library().list()))
+/// The built-in ones in a fixed order, then the uploaded ones by name.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Params(params): Params<PageParams>,
+) -> Result<Json<List<Listing>>, Problem> {
+    let (limit, after) = params.check()?;
+    let all = api.scheduler.library().list();
+    let first = after.map_or(0, |name| first_after(&all, &name));
+    Ok(Json(List::cut(all, first, limit, |listing| listing.info.name.clone())))
+}
+
+/// The index of the first dataset after a name. No built-in one ever goes, so a name that is not there is that of an
+/// uploaded one.
+fn first_after(all: &[Listing], name: &str) -> usize {
+    let same = all.iter().position(|listing| listing.info.name == name);
+    let later = || all.iter().position(|listing| listing.uploaded && listing.info.name.as_str() > name);
+    same.map_or_else(|| later().unwrap_or(all.len()), |place| place + 1)
 }
 
 pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Listing>, Problem> {

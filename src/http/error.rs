@@ -258,9 +258,9 @@ impl From<RemoveDatasetError> for Problem {
 }
 
 impl From<MultipartRejection> for Problem {
-    fn from(rejection: MultipartRejection) -> Self {
+    fn from(_: MultipartRejection) -> Self {
         // The boundary is a parameter of the media type: without it there is no such media type either.
-        let detail = format!("`multipart/form-data` is needed, as curl -F sends it: {}", rejection.body_text());
+        let detail = "a form is needed, as curl -F sends it: `content-type: multipart/form-data; boundary=…`";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 }
@@ -270,7 +270,9 @@ impl From<MultipartError> for Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::upload_too_large();
         }
-        Self::bad_request(format!("the form cannot be read: {}", error.body_text()))
+        Self::bad_request(
+            "the form cannot be read: it ends too early, or its parts are not as multipart/form-data has them",
+        )
     }
 }
 

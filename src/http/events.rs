@@ -4,7 +4,7 @@
 //! already sent by id. When it falls behind, it goes back to the store. So there is no gap and no duplicate.
 //!
 //! A job's stream ends after `done`, unless the job was resumed since: then it goes on with what followed. It also ends
-//! when the job is deleted.
+//! when the job is deleted. A reader that has seen the `done` of a job that has ended is answered with 204.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,20 +13,19 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::api::Api;
 use super::error::Problem;
-use super::jobs::find;
 use super::list::{List, check_limit};
 use super::meters::Counted;
-use super::params::{JobId, Params};
+use super::params::{JobId, Params, no_such_job};
 use crate::job::event::{Event, EventBody};
 use crate::scheduler::hub::{Received, Subscription};
 use crate::store::Store;
@@ -55,7 +54,8 @@ pub(super) async fn of_job(
     Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    find(&api, id).await?;
+    let end = api.scheduler.store().job_log_end(id).await?;
+    let (status, last) = end.ok_or_else(|| no_such_job(id))?;
     let after = match last_event_id(&headers)? {
         Some(seen) => seen,
         None => params.after.unwrap_or(0),
@@ -68,6 +68,10 @@ pub(super) async fn of_job(
         events.truncate(limit as usize);
         let last_id = events.last().map(|event| event.id.to_string());
         return Ok(Json(List::page(events, has_more, last_id)).into_response());
+    }
+    if status.is_final() && after >= last {
+        // The reader has seen `done`. No content tells an `EventSource` not to come back; it would for ever.
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let reader = Reader {
         // Subscribed before the first look at the store.
@@ -191,8 +195,14 @@ fn stream_response<S>(events: S) -> Response
 where
     S: Stream<Item = Result<Frame, Infallible>> + Send + 'static,
 {
-    let retry = stream::once(async { Ok(Frame::default().retry(RETRY)) });
-    let events = futures_util::StreamExt::chain(retry, events);
+    // Not in a block of its own: some clients take that for an event without a name and data.
+    let mut retry = Some(RETRY);
+    let events = events.map(move |event: Result<Frame, Infallible>| {
+        event.map(|frame| match retry.take() {
+            Some(wait) => frame.retry(wait),
+            None => frame,
+        })
+    });
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("alive"));
     // A proxy that buffers would hold events back.
     ([(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))], sse).into_response()

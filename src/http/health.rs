@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::api::Api;
 use super::error::Problem;
+use crate::scheduler::this_build;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
@@ -38,6 +39,8 @@ pub(super) struct Version {
     name: &'static str,
     version: &'static str,
     commit: Option<&'static str>,
+    /// The path that the engine's kernels take.
+    kernels: &'static str,
     sqlite: String,
     threads: usize,
     cpu: String,
@@ -45,10 +48,12 @@ pub(super) struct Version {
 
 /// What is running, and on what.
 pub(super) async fn version(State(api): State<Api>) -> Json<Version> {
+    let build = this_build();
     Json(Version {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        commit: option_env!("DOJANG_COMMIT"),
+        commit: build.commit.as_deref(),
+        kernels: &build.kernels,
         sqlite: api.scheduler.store().sqlite_version().into(),
         threads: api.process.threads,
         cpu: cpu_features().join(", "),

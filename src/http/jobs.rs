@@ -1,8 +1,9 @@
-//! `/v1/jobs`: submit, list, show; cancel, pause, resume; fork, reproduce; delete.
+//! `/v1/jobs`: submit or only check, list, show; cancel, pause, resume; fork, reproduce; delete.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::api::Api;
 use super::body::Body;
 use super::error::Problem;
 use super::idempotency::Keyed;
-use super::list::{List, check_limit};
+use super::list::{List, PAGE_MAX, check_limit, default_limit};
 use super::params::{JobId, Params, no_such_job};
 use crate::job::fault::{Faults, Pointer};
 use crate::job::json;
@@ -20,14 +21,15 @@ use crate::job::status::Status;
 use crate::job::view::Job;
 use crate::store::{JobQuery, Order};
 
-/// `GET /v1/jobs?status=&limit=&after=&order=`
+/// `GET /v1/jobs?status=&limit=&after=&order=`. `after` is the `last_id` of a page; it keeps its place though the job is
+/// deleted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
     status: Option<Status>,
     #[serde(default = "default_limit")]
     limit: u32,
-    after: Option<Uuid>,
+    after: Option<String>,
     #[serde(default)]
     order: Direction,
 }
@@ -40,31 +42,61 @@ enum Direction {
     Asc,
 }
 
-fn default_limit() -> u32 {
-    50
-}
-
 pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<List<Job>>, Problem> {
-    check_limit(params.limit, 200)?;
+    check_limit(params.limit, PAGE_MAX)?;
     let order = match params.order {
         Direction::Desc => Order::Newest,
         Direction::Asc => Order::Oldest,
     };
-    let query = JobQuery { status: params.status, limit: params.limit, after: params.after, order };
+    let after = match &params.after {
+        Some(text) => Some(accepted_job(&api, text).await?),
+        None => None,
+    };
+    let query = JobQuery { status: params.status, limit: params.limit, after, order };
     let page = api.scheduler.jobs(&query).await?;
     let last_id = page.data.last().map(|job| job.id.to_string());
     Ok(Json(List::page(page.data, page.has_more, last_id)))
 }
 
+/// The id in `after`, which must be that of a job that is or was here: a list after another would look complete and not
+/// be.
+async fn accepted_job(api: &Api, text: &str) -> Result<Uuid, Problem> {
+    let refused = || {
+        let text = text.escape_debug();
+        let detail =
+            format!("the query string: `after` `{text}` is the id of no job; it takes the `last_id` of a page");
+        Problem::bad_request(detail)
+    };
+    let id = Uuid::try_parse(text).map_err(|_| refused())?;
+    if api.scheduler.store().job_was_accepted(id).await? { Ok(id) } else { Err(refused()) }
+}
+
 /// A job that was accepted: 202, where it is, and the job.
 type Accepted = (StatusCode, HeaderMap, Json<Job>);
 
-pub(super) async fn submit(State(api): State<Api>, request: Keyed) -> Result<Accepted, Problem> {
+/// `POST /v1/jobs?dry_run=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitParams {
+    /// Only check the spec, and say what it comes to.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// 202 with the job; 200 with its plan for a dry run, which keeps nothing and does not use the request's key.
+pub(super) async fn submit(
+    State(api): State<Api>,
+    Params(params): Params<SubmitParams>,
+    request: Keyed,
+) -> Result<Response, Problem> {
     let spec = parse_spec(request.body.json()?)?;
-    Ok(accepted(api.scheduler.submit(spec, request.key.as_ref()).await?))
+    if params.dry_run {
+        return Ok(Json(api.scheduler.dry_run(spec).await?).into_response());
+    }
+    Ok(accepted(api.scheduler.submit(spec, request.key.as_ref()).await?).into_response())
 }
 
 /// The body holds the members of the spec to replace; it may be empty.

@@ -1,16 +1,24 @@
 //! `/v1/models`: what can predict.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::api::Api;
 use super::error::Problem;
-use super::list::List;
+use super::list::{List, PageParams};
+use super::params::{Params, Path};
 use crate::store::ModelEntry;
 
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<List<ModelEntry>>, Problem> {
-    Ok(Json(List::whole(api.scheduler.store().models().await?)))
+/// In the order of their names: whatever is made or deleted meanwhile, a client that pages misses none and gets none twice.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Params(params): Params<PageParams>,
+) -> Result<Json<List<ModelEntry>>, Problem> {
+    let (limit, after) = params.check()?;
+    let page = api.scheduler.store().models(after.as_deref(), limit).await?;
+    let last_id = page.data.last().map(|model| model.name.clone());
+    Ok(Json(List::page(page.data, page.has_more, last_id)))
 }
 
 pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<ModelEntry>, Problem> {
@@ -36,8 +44,13 @@ pub(super) async fn remove_version(
     if deleted {
         return Ok(StatusCode::NO_CONTENT);
     }
+    Err(no_such_version(&name, &version))
+}
+
+/// The answer to an unknown version of a model.
+pub(super) fn no_such_version(name: &str, version: &str) -> Problem {
     let (name, version) = (name.escape_debug(), version.escape_debug());
-    Err(Problem::not_found(format!("there is no model `{name}` in version {version}")))
+    Problem::not_found(format!("there is no model `{name}` in version {version}"))
 }
 
 fn no_such_model(name: &str) -> Problem {

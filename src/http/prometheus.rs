@@ -11,17 +11,20 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use super::error::Problem;
-use super::storage;
+use super::meters::REQUEST_DURATION;
+use super::{process_metrics, storage};
 use crate::job::status::Status;
 use crate::memory::{MemoryShares, MemoryUse};
 use crate::supervisor::{Failpoint, Supervisor};
 
-/// Upper ends of the intervals of all histograms, in seconds: from a small prediction to a checkpoint of some GiB.
+/// Those of the durations of requests, of which there is a histogram for each route.
+const REQUEST_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
+/// Upper ends of the intervals of all other histograms, in seconds: from a small prediction to a checkpoint of some GiB.
 const BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const MEMORY_BUDGET: &str = "dojang_memory_budget_bytes";
@@ -43,7 +46,9 @@ impl fmt::Debug for Prometheus {
 
 impl Default for Prometheus {
     fn default() -> Self {
+        let requests = Matcher::Full(REQUEST_DURATION.into());
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).expect("there are buckets");
+        let builder = builder.set_buckets_for_metric(requests, &REQUEST_BUCKETS).expect("there are buckets");
         let new = Self(Arc::new(builder.build_recorder()));
         new.record(describe);
         new
@@ -125,6 +130,7 @@ pub(super) async fn show(State(api): State<Api>) -> Result<Response, Problem> {
             gauge!(MEMORY_RESERVED, "use" => of.as_str()).set(api.memory.reserved(of) as f64);
         }
     });
-    let text = api.prometheus.0.handle().render();
+    let process = tokio::task::spawn_blocking(process_metrics::render).await.unwrap_or_default();
+    let text = api.prometheus.0.handle().render() + &process;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -16,7 +16,7 @@ use tracing::Level;
 use super::api::Api;
 use super::{
     assets, catalog, datasets, diagnostics, error, events, gradient_check, health, host, import, jobs, meters, metrics,
-    models, pause, predict, prometheus, recipes, same_site, storage, uploads, webhooks, weights,
+    models, pause, predict, prometheus, query, recipes, same_site, storage, uploads, webhooks, weights,
 };
 
 /// Largest body of a request: a thousand raw images and some; everything else is far smaller.
@@ -38,13 +38,14 @@ pub(super) fn router(api: Api) -> Router {
         .route("/jobs/{id}/events", get(events::of_job))
         .route("/jobs/{id}/metrics", get(metrics::show))
         .route("/jobs/{id}/diagnostics", get(diagnostics::show))
-        .route("/jobs/{id}/weights", get(weights::download))
+        .route("/jobs/{id}/weights", get(weights::of_job))
         .route("/jobs/{id}/webhooks", get(webhooks::of_job))
         .route("/events", get(events::of_all))
         .route("/gradient-check", post(gradient_check::check))
         .route("/models", post(import::create).layer(DefaultBodyLimit::max(uploads::LIMIT)).get(models::list))
         .route("/models/{name}", get(models::show).delete(models::remove))
         .route("/models/{name}/versions/{version}", delete(models::remove_version))
+        .route("/models/{name}/versions/{version}/weights", get(weights::of_version))
         .route("/storage", get(storage::show))
         .route("/catalog", get(catalog::show))
         .route("/recipes", get(recipes::list))
@@ -65,6 +66,7 @@ pub(super) fn router(api: Api) -> Router {
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(api.clone())
+        .layer(middleware::from_fn(query::refuse_unknown_fields))
         .layer(middleware::from_fn_with_state(api.hosts.clone(), same_site::refuse_cross_site_writes))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::map_request(pause::bound))

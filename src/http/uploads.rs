@@ -171,8 +171,10 @@ fn class_names(text: &str) -> Result<Vec<String>, Fault> {
     if !text.trim_start().starts_with('[') {
         return Ok(text.split(',').map(|name| name.trim().to_owned()).collect());
     }
-    serde_json::from_str(text)
-        .map_err(|error| Pointer::root().at("class_names").fault(format!("a JSON list of texts is needed: {error}")))
+    serde_json::from_str(text).map_err(|_| {
+        let detail = "a JSON list of texts is needed, such as [\"cat\", \"dog\"], or names separated by commas";
+        Pointer::root().at("class_names").fault(detail)
+    })
 }
 
 /// Which of the two ways the files are.

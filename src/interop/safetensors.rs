@@ -44,7 +44,7 @@ impl WeightsMetadata {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// It is no safetensors file.
-    #[error("not a safetensors file: {0}")]
+    #[error("not a safetensors file: {}", unreadable(.0))]
     Format(#[from] SafeTensorError),
     /// A tensor is missing.
     #[error("the tensor `{name}` of shape {shape} is missing; the file has {found}")]
@@ -88,6 +88,23 @@ pub enum ImportError {
     /// A variance is negative: its root would be no number.
     #[error("the tensor `{0}` holds a negative number; variances are at least 0")]
     NegativeVariance(String),
+}
+
+/// The way in which a file is none.
+fn unreadable(error: &SafeTensorError) -> &'static str {
+    match error {
+        SafeTensorError::HeaderTooSmall => "it has less than the 8 bytes with which one begins",
+        SafeTensorError::HeaderTooLarge | SafeTensorError::InvalidHeaderLength => {
+            "its first 8 bytes are not the length of a header"
+        }
+        SafeTensorError::InvalidHeader(_)
+        | SafeTensorError::InvalidHeaderDeserialization(_)
+        | SafeTensorError::JsonError(_) => "its header is not the JSON of one",
+        SafeTensorError::MetadataIncompleteBuffer => {
+            "its tensors are not as long together as its data; it may be cut off"
+        }
+        _ => "its header does not fit its data",
+    }
 }
 
 /// What may have happened to the axes of a tensor.

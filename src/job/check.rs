@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{Fault, Pointer, suggestion};
 use crate::engine::describe::{Bound, Entry, Field, Kind};
+use crate::text::hidden_character;
 
 /// Checks `value` as an object of `fields`; faults are appended to `faults`.
 pub fn object(fields: &[Field], value: &Value, place: &Pointer, faults: &mut Vec<Fault>) -> Value {
@@ -28,7 +29,7 @@ fn members_of(
         let is_tag = tag.is_some() && key == "type";
         if !is_tag && !fields.iter().any(|field| field.name == key) {
             let known = suggestion(key, fields.iter().map(|field| field.name));
-            faults.push(place.at(key).fault(format!("unknown field `{key}`{known}")));
+            faults.push(place.at(key).fault(format!("unknown field `{}`{known}", key.escape_debug())));
         }
     }
     let mut complete = Map::new();
@@ -153,10 +154,10 @@ fn text(max_chars: usize, slug: bool, value: &Value, place: &Pointer, faults: &m
             "`{}` may hold only letters, digits, `.`, `_` and `-`, a letter or digit first",
             text.escape_debug()
         ))
-    } else if text.chars().any(char::is_control) {
-        Some("control characters are not allowed".into())
     } else {
-        None
+        hidden_character(text).map(|c| {
+            format!("the character U+{:04X} is not allowed: it does not show, or changes how others show", u32::from(c))
+        })
     };
     faults.extend(fault.map(|detail| place.fault(detail)));
     value.clone()

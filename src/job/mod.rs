@@ -8,9 +8,11 @@
 //! - [`status`]: the states of a job and the legal moves between them; [`hold`]: how long one waits that brings servers down
 //! - [`event`]: the entries of a job's log
 //! - [`webhook`]: what other services are told, and where; [`address`]: what of the internet is public
-//! - [`view`]: a job as its readers see it; [`thin`]: long curves with fewer points
+//! - [`view`]: a job as its readers see it; [`build`]: the program and the kernels that trained it; [`thin`]: long curves
+//!   with fewer points
 
 pub mod address;
+pub mod build;
 pub mod check;
 pub mod event;
 pub mod fault;

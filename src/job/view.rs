@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::build::{Build, Difference};
 use super::event::Epoch;
 use super::plan::PlanSummary;
 use super::spec::TrainSpec;
@@ -76,6 +77,13 @@ pub struct Job {
     /// Whether it has ended with the very weights of the job that it reproduces; null before there are any.
     #[serde(default)]
     pub reproduced: Option<bool>,
+    /// Of one whose weights came out otherwise: in what its training differs from that of the original.
+    #[serde(default)]
+    pub differs_in: Vec<Difference>,
+    /// The builds and kernels that have trained it, each once, the first one first. Empty before its first start, and of
+    /// jobs older than this record.
+    #[serde(default)]
+    pub trained_with: Vec<Build>,
     /// SHA-256 of the weights file.
     pub weights_sha256: Option<String>,
     /// The version of its model that the weights became.

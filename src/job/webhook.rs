@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 use uuid::Uuid;
 
 use super::address::is_public;
@@ -35,7 +35,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("a URL holds no spaces and no control characters".into());
     }
-    let url = Url::parse(text).map_err(|error| format!("no URL: {error}; {EXAMPLE}"))?;
+    let url = Url::parse(text).map_err(|error| format!("no URL: {}; {EXAMPLE}", in_words(error)))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{}` is not http or https; {EXAMPLE}", url.scheme().escape_debug()));
     }
@@ -52,6 +52,17 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
         return Err("port 0 is none".into());
     }
     Ok(url)
+}
+
+/// The way in which a text is no URL.
+fn in_words(error: ParseError) -> &'static str {
+    match error {
+        ParseError::InvalidPort => "its port is not a number up to 65535",
+        ParseError::InvalidIpv4Address => "its IPv4 address is none",
+        ParseError::InvalidIpv6Address => "its IPv6 address is none",
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => "its host's name is none",
+        _ => "it has no scheme or no host",
+    }
 }
 
 impl Reach {

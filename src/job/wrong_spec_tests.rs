@@ -55,6 +55,21 @@ fn layers(first: &Value) -> Value {
 }
 
 #[test]
+fn names_that_deceive() {
+    assert_refused(&[
+        (json!({"name": "exe.\u{202e}gpj"}), "#/name", "the character U+202E is not allowed"),
+        (json!({"name": "a\u{2066}b"}), "#/name", "U+2066"),
+        (json!({"name": "a\u{200b}"}), "#/name", "U+200B"),
+        (json!({"name": "a\nb"}), "#/name", "U+000A"),
+        (json!({"model": "a\u{202e}b"}), "#/model", "may hold only"),
+        (json!({"dataset": {"name": "digits\u{200d}"}}), "#/dataset/name", "may hold only"),
+        (json!({"webhook": "https://a.example/\u{202e}"}), "#/webhook", "U+202E"),
+    ]);
+    let spec = with(&json!({"name": "손글씨 — نمی\u{200c}خواهم 👩\u{200d}💻"}));
+    assert!(plan(&spec).is_ok());
+}
+
+#[test]
 fn fields_that_are_none() {
     assert_refused(&[
         (json!({"netwrok": []}), "#/netwrok", "did you mean `network`?"),

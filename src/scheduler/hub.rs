@@ -11,7 +11,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::job::event::Event;
+use super::meters::EndedJobs;
+use crate::job::event::{Event, EventBody};
 
 /// Events that a slow listener may lag behind before it has to go back to the store.
 const BACKLOG: usize = 1024;
@@ -24,6 +25,7 @@ const REST: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Hub {
     sender: broadcast::Sender<Notice>,
+    ended: EndedJobs,
 }
 
 /// What is passed on.
@@ -53,16 +55,18 @@ pub struct Subscription {
     rests_until: Instant,
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
-    }
-}
-
 impl Hub {
+    /// A hub that counts the ends of jobs it is told of.
+    pub(super) fn new(ended: EndedJobs) -> Self {
+        Self { sender: broadcast::channel(BACKLOG).0, ended }
+    }
+
     /// Passes events on. They must be in the store already.
     pub fn publish(&self, events: Vec<Event>) {
         for event in events {
+            if let EventBody::Done(done) = &event.body {
+                self.ended.count(done.status);
+            }
             // Nobody listening is no error.
             let _ = self.sender.send(Notice::Event(Arc::new(event)));
         }
@@ -130,6 +134,7 @@ impl Subscription {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::meters::Meters;
     use super::*;
     use crate::job::event::{EventBody, Saved};
 
@@ -140,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_hears_its_job_and_is_told_when_it_lags() {
-        let (hub, mine, other) = (Hub::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (hub, mine, other) = (Hub::new(Meters::default().ended), Uuid::from_u128(1), Uuid::from_u128(2));
         let mut one = hub.subscribe(mine);
         let mut all = hub.subscribe_all();
         hub.publish(vec![event(other, 1), event(mine, 1)]);
@@ -161,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_event_comes_at_once_and_those_after_it_together() {
-        let (hub, job) = (Hub::default(), Uuid::from_u128(1));
+        let (hub, job) = (Hub::new(Meters::default().ended), Uuid::from_u128(1));
         let mut listener = hub.subscribe(job);
         let began = Instant::now();
         let told = tokio::spawn(async move {

@@ -4,11 +4,33 @@ use std::sync::Arc;
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
+use crate::job::status::Status;
 use crate::store::WriteFailure;
+
+/// Counts of jobs that have ended in this process, by status.
+#[derive(Debug, Clone)]
+pub(super) struct EndedJobs([(Status, Counter); 3]);
+
+impl EndedJobs {
+    fn new() -> Self {
+        let name = "dojang_jobs_ended_total";
+        describe_counter!(name, "Jobs that have ended since the server started, by status.");
+        let ends = [Status::Succeeded, Status::Failed, Status::Cancelled];
+        Self(ends.map(|status| (status, counter!(name, "status" => status.as_str()))))
+    }
+
+    /// Counts one more.
+    pub(super) fn count(&self, status: Status) {
+        if let Some((_, ended)) = self.0.iter().find(|(of, _)| *of == status) {
+            ended.increment(1);
+        }
+    }
+}
 
 /// What the runs of this process have done.
 #[derive(Debug, Clone)]
 pub struct Meters {
+    pub(super) ended: EndedJobs,
     /// Mini-batches trained.
     pub(super) steps: Counter,
     /// Samples trained.
@@ -43,6 +65,7 @@ impl Default for Meters {
         let failure = |kind: WriteFailure| (kind, counter!(failures, "kind" => kind.as_str()));
         describe_histogram!(checkpoints, Unit::Seconds, "Time from a state of training to its checkpoint on the disk.");
         Self {
+            ended: EndedJobs::new(),
             steps: counter!(steps),
             samples: counter!(samples),
             checkpoints: histogram!(checkpoints),

@@ -146,7 +146,7 @@ impl Replay<'_> {
         assert_eq!((job.metrics.loss.is_some(), job.metrics.test_loss.is_some()), (step > 0, step >= STEPS_PER_EPOCH));
         let (control, share) = (Control::default(), Cores::new(1).join());
         let (outbox, mut inbox) = mpsc::channel(256);
-        let (hub, shutdown) = (Hub::default(), CancellationToken::new());
+        let shutdown = CancellationToken::new();
         let instruments = Instruments {
             wall: Wall::default(),
             meters: Meters::default(),
@@ -154,6 +154,7 @@ impl Replay<'_> {
             memory: MemoryAccount::new(MemoryShares { training: 1 << 30, serving: 1 << 30 }, Duration::ZERO),
         };
         let Instruments { wall, meters, .. } = instruments.clone();
+        let hub = Hub::new(meters.ended.clone());
         let store = self.store.clone();
         let mut recorder = Recorder {
             store,

@@ -114,7 +114,7 @@ impl Scheduler {
         Self(Arc::new(Inner {
             store,
             library,
-            hub: Hub::default(),
+            hub: Hub::new(instruments.meters.ended.clone()),
             wake: Notify::new(),
             job_ended: Notify::new(),
             running: Mutex::default(),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Scheduler;
+use super::build::this_build;
 use super::control::Stop;
 use super::record::{Lost, Recorder};
 use super::recovery::{ActiveRun, WorkerSlot};
@@ -93,6 +94,9 @@ impl Scheduler {
         };
         let ending = match checkpoint {
             Ok(checkpoint) => {
+                if let Err(lost) = recorder.insist(|| self.store().record_build(key, this_build())).await {
+                    return self.give_up(key, lost).await;
+                }
                 let (outbox, inbox) = mpsc::channel(OUTBOX);
                 let start = Start {
                     job: job.clone(),

@@ -76,7 +76,7 @@ pub struct JobQuery {
     pub status: Option<Status>,
     /// At most so many.
     pub limit: u32,
-    /// Those that come after this one only. After one that is not there comes none.
+    /// Those that come after this one only, which may be deleted by now. After one that never was comes none.
     pub after: Option<Uuid>,
     /// Which come first.
     pub order: Order,
@@ -168,6 +168,34 @@ impl Store {
             .await?)
     }
 
+    /// Whether a job of this id was ever accepted; it may be deleted by now.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn job_was_accepted(&self, id: Uuid) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "select exists (select 1 from jobs where id = ?) or exists (select 1 from deleted_jobs where id = ?)",
+        )
+        .bind(id)
+        .bind(id)
+        .fetch_one(&self.readers)
+        .await?)
+    }
+
+    /// A job's status, and the id of the newest event of its log; `None` where there is no such job.
+    ///
+    /// # Errors
+    /// Any failure of the database.
+    pub async fn job_log_end(&self, id: Uuid) -> Result<Option<(Status, u64)>, StoreError> {
+        let row: Option<(String, i64)> = sqlx::query_as("select status, last_event_id from jobs where id = ?")
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some((status, last)) = row else { return Ok(None) };
+        let status = row::status(&status, &format!("status of job {id}"))?;
+        Ok(Some((status, u64::try_from(last).unwrap_or(0))))
+    }
+
     /// A part of the list of jobs.
     ///
     /// # Errors
@@ -193,6 +221,8 @@ impl Store {
             sql.push(" and jobs.seq ")
                 .push(before)
                 .push(" (select seq from jobs where id = ")
+                .push_bind(after)
+                .push(" union all select seq from deleted_jobs where id = ")
                 .push_bind(after)
                 .push(")");
         }

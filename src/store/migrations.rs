@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr as _, SqlStr};
 
 /// The files of `migrations/`, oldest first. None is ever changed: databases keep the hashes of those that they have seen.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("0001_jobs.sql", include_str!("../../migrations/0001_jobs.sql")),
     ("0002_validation_and_looks.sql", include_str!("../../migrations/0002_validation_and_looks.sql")),
     ("0003_imported_models.sql", include_str!("../../migrations/0003_imported_models.sql")),
@@ -16,6 +16,7 @@ const FILES: [(&str, &str); 9] = [
     ("0007_uptime.sql", include_str!("../../migrations/0007_uptime.sql")),
     ("0008_resolution.sql", include_str!("../../migrations/0008_resolution.sql")),
     ("0009_checkpoint_retention.sql", include_str!("../../migrations/0009_checkpoint_retention.sql")),
+    ("0010_cursors_and_builds.sql", include_str!("../../migrations/0010_cursors_and_builds.sql")),
 ];
 
 /// Brings a database up to date. (The driver's macro would read the same from the folder, but have the compiler build the

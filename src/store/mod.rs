@@ -12,6 +12,7 @@
 //! - `run`: what a run writes, from its first event to its end
 //! - `events`, `history`, `diagnostics`: a job's log, its figures for charts, and looks inside its network; `thinning`: long
 //!   histories with fewer points
+//! - `builds`: the builds and kernels that train a job
 //! - `checkpoints`, `weights`, `models`: what a run leaves behind; `datasets`: who needs which
 //! - `removal`: jobs and models deleted; `retention`: which checkpoints of ended jobs are kept; `space`: the disk
 //!   that they took, given back
@@ -20,6 +21,7 @@
 //! - `moves`: the one helper that changes a job's status
 //! - `migrations`: the tables; `chunks`, `row`, `from_row`: how things lie in them and are read
 
+mod builds;
 mod checkpoints;
 mod chunks;
 mod counts;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
 use super::from_row::from_row;
+use super::jobs::Page;
 use super::moves::Head;
 use super::open::Store;
 use super::row::{int, json, spec, time};
@@ -86,16 +87,26 @@ macro_rules! versions {
 }
 
 impl Store {
-    /// All models, that with the newest version first.
+    /// At most `limit` models in the order of their names (of the bytes of their UTF-8), from the first name after this
+    /// one on; nothing needs to have that name. All versions of each.
     ///
     /// # Errors
     /// Any failure of the database.
-    pub async fn models(&self) -> Result<Vec<ModelEntry>, StoreError> {
-        let rows: Vec<Row> =
-            sqlx::query_as(versions!("order by max(v.seq) over (partition by v.model) desc, v.seq desc"))
-                .fetch_all(&self.readers)
-                .await?;
-        entries(rows)
+    pub async fn models(&self, after: Option<&str>, limit: u32) -> Result<Page<ModelEntry>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(versions!(
+            "where v.model in (select distinct model from model_versions where model > ? order by model limit ?)
+             order by v.model, v.seq desc"
+        ))
+        // No name is empty.
+        .bind(after.unwrap_or_default())
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut data = entries(rows)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        Ok(Page { data, has_more })
     }
 
     /// A model with all its versions; `None` where there is none of this name.

@@ -13,7 +13,8 @@ use super::wishes::Refused;
 
 impl Store {
     /// Deletes a job that has ended, with its log, its history and its checkpoint. The versions of models that it has
-    /// trained stay; its weights go unless one of them, or another job, has the same. `None` where there is no such job.
+    /// trained stay; its weights go unless one of them, or another job, has the same. Its place in the list of jobs stays
+    /// known, for clients that are paging. `None` where there is no such job.
     ///
     /// # Errors
     /// Any failure of the database. The inner error is a refusal: of a job that has not ended.
@@ -23,13 +24,19 @@ impl Store {
         if !head.status.is_final() {
             return Ok(Some(Err(Refused::NotEnded(head.status))));
         }
-        let sha256: Option<String> = sqlx::query_scalar("delete from jobs where id = ? returning weights_sha256")
+        sqlx::query("insert into deleted_jobs (id, seq) select id, seq from jobs where id = ?")
             .bind(id)
-            .fetch_one(&mut *tx)
+            .execute(&mut *tx)
             .await?;
+        let (sha256, trained_with): (Option<String>, String) =
+            sqlx::query_as("delete from jobs where id = ? returning weights_sha256, trained_with")
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await?;
         if let Some(sha256) = sha256 {
-            sqlx::query("update jobs set original_sha256 = ? where reproduces = ?")
+            sqlx::query("update jobs set original_sha256 = ?, original_trained_with = ? where reproduces = ?")
                 .bind(&sha256)
+                .bind(trained_with)
                 .bind(id)
                 .execute(&mut *tx)
                 .await?;

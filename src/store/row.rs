@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::error::{Corrupt, StoreError};
 use super::from_row::from_row;
+use crate::job::build::{self, Build};
 use crate::job::plan::PlanSummary;
 use crate::job::spec::TrainSpec;
 use crate::job::status::{Status, StopReason};
@@ -21,7 +22,9 @@ macro_rules! job_columns {
          jobs.cancel_requested, jobs.pause_requested, jobs.stop_reason, jobs.error, jobs.model, jobs.model_version, \
          jobs.weights_sha256, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.checkpoint_removed_at, jobs.forked_from, jobs.reproduces, \
          coalesce((select original.weights_sha256 from jobs as original where original.id = jobs.reproduces),
-                  jobs.original_sha256) as original_sha256"
+                  jobs.original_sha256) as original_sha256, jobs.trained_with, \
+         coalesce((select original.trained_with from jobs as original where original.id = jobs.reproduces),
+                  jobs.original_trained_with) as original_trained_with"
     };
 }
 pub(super) use job_columns;
@@ -49,6 +52,8 @@ pub(super) struct JobRow {
     forked_from: Option<Uuid>,
     reproduces: Option<Uuid>,
     original_sha256: Option<String>,
+    trained_with: String,
+    original_trained_with: Option<String>,
     queue_position: Option<i64>,
 }
 from_row!(JobRow {
@@ -73,6 +78,8 @@ from_row!(JobRow {
     forked_from,
     reproduces,
     original_sha256,
+    trained_with,
+    original_trained_with,
     queue_position
 });
 
@@ -85,6 +92,15 @@ impl JobRow {
         let per_epoch = steps_per_epoch(plan.train_samples, spec.batch_size);
         let progress = document::<Progress>(&self.progress, &what("progress"))?.of_plan(&plan, per_epoch);
         let optional = |at: Option<String>, column: &str| at.map(|at| time(&at, &what(column))).transpose();
+        let trained_with: Vec<Build> = document(&self.trained_with, &what("trained_with"))?;
+        let reproduced = self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original);
+        let differs_in = match (reproduced, self.original_trained_with) {
+            (Some(false), Some(original)) => {
+                let original: Vec<Build> = document(&original, &what("trained_with of the original"))?;
+                build::differences(&original, &trained_with)
+            }
+            _ => vec![],
+        };
         Ok(Job {
             id,
             name: spec.title(),
@@ -113,7 +129,9 @@ impl JobRow {
             waiting_for: None,
             forked_from: self.forked_from,
             reproduces: self.reproduces,
-            reproduced: self.weights_sha256.as_ref().zip(self.original_sha256).map(|(own, original)| *own == original),
+            reproduced,
+            differs_in,
+            trained_with,
             weights_sha256: self.weights_sha256,
             model_version: self.model_version,
         })

@@ -10,7 +10,7 @@ use super::history::Figures;
 use super::moves::{Head, Move};
 use super::open::Store;
 use super::weights::{self, NewWeights};
-use super::{diagnostics, history, models, queue, retention};
+use super::{builds, diagnostics, history, models, queue, retention};
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::metrics::Report;
 use crate::job::event::{Event, EventBody};
@@ -122,7 +122,8 @@ impl Store {
     }
 
     /// Ends a job: its last events, its weights as the next version of its model, its state, and the events
-    /// of that. Returns all events that were added, in order.
+    /// of that; an alert, too, where it reproduces another job and its weights differ. Returns all events that were added,
+    /// in order.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where the run no longer owns the job, [`StoreError::IllegalMove`] where the state is none
@@ -149,7 +150,9 @@ impl Store {
         }
         let mut end =
             Move { stop_reason: Some(finish.stop_reason), error: finish.error.clone(), ..Move::to(finish.status, at) };
+        let mut alert = None;
         if let Some(new) = &finish.weights {
+            alert = builds::alert_if_not_reproduced(&mut tx, &mut head.log, run.job, &new.sha256, at).await?;
             weights::keep(&mut tx, new).await?;
             let version = models::add_version(&mut tx, &head, &new.sha256, at).await?;
             end.weights = Some((new.sha256.clone(), version));
@@ -162,7 +165,7 @@ impl Store {
         if finish.last_state == LastState::Deleted {
             self.freed.notify_one();
         }
-        Ok(finish.events.iter().cloned().chain(ends).collect())
+        Ok(finish.events.iter().cloned().chain(alert).chain(ends).collect())
     }
 
     /// Ends a run before the job's end, with its last checkpoint and all that [`append`](Self::append) does, at once: the

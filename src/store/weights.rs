@@ -16,20 +16,6 @@ pub struct NewWeights {
 }
 
 impl Store {
-    /// Bytes of the weights file of this SHA-256, if there is one.
-    ///
-    /// # Errors
-    /// Any failure of the database.
-    pub async fn weights_size(&self, sha256: &str) -> Result<Option<u64>, StoreError> {
-        let bytes: Option<i64> = sqlx::query_scalar(
-            "select blobs.bytes from weights join blobs on blobs.id = weights.blob where weights.sha256 = ?",
-        )
-        .bind(sha256)
-        .fetch_optional(&self.readers)
-        .await?;
-        Ok(bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)))
-    }
-
     /// The weights file of this SHA-256, if there is one.
     ///
     /// # Errors

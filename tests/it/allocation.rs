@@ -1,4 +1,4 @@
-//! A training step allocates nothing after the first.
+//! What is allocated: by a training step nothing after the first; by any work on this thread, at its peak.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,13 +12,36 @@ use dojang::engine::train::{Command, Data, Observer, TrainEvent, Trainer};
 use dojang::job::spec::TrainSpec;
 use serde_json::json;
 
-/// The system's allocator, counting what the threads of one pool ask for.
+/// The system's allocator, counting what the threads of one pool ask for, and the bytes that a thread holds.
 struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static COUNTED: Cell<bool> = const { Cell::new(false) };
+    /// Bytes that this thread holds, less those it has freed for others; and the most it has held.
+    static HELD: Cell<[isize; 2]> = const { Cell::new([0; 2]) };
+}
+
+/// Notes bytes that this thread takes, then bytes that it frees.
+fn hold(taken: usize, freed: usize) {
+    let _ = HELD.try_with(|held| {
+        let [now, most] = held.get();
+        let with = now + taken as isize;
+        held.set([with - freed as isize, most.max(with)]);
+    });
+}
+
+/// Does some work, and says how many more bytes this thread held at its peak than before.
+pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = HELD.with(|held| {
+        let [now, _] = held.get();
+        held.set([now; 2]);
+        now
+    });
+    let done = work();
+    let most = HELD.with(Cell::get)[1];
+    (done, u64::try_from(most - before).expect("no less than before"))
 }
 
 fn count() {
@@ -32,17 +55,20 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        hold(layout.size(), 0);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(0, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
+        hold(size, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }

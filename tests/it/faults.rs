@@ -176,3 +176,105 @@ async fn pages_have_a_strict_policy() {
     }
     site.stop().await;
 }
+
+/// Words of libraries, which say nothing to whoever has sent the request.
+const LIBRARIES: &[&str] = &[
+    "i/o error",
+    "os error",
+    "entity",
+    "non-zero type",
+    "invalid digit",
+    "target type",
+    "invalid type",
+    "expected `",
+    "missing field",
+    "unknown variant",
+    "failed to fill",
+    "corrupt deflate",
+    "Zip archive",
+    "Format error",
+    "decoder",
+    "deserializ",
+    "header-too",
+    "invalid-",
+    "relative URL",
+    "InvalidHeader",
+    "Utf8Error",
+    "Err(",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_sentences_of_ours() {
+    let site = Site::start().await;
+    let id = site.client.submit(&quick_job()).await;
+    site.client.finished(&id).await;
+    let form = |field: &str, value: &[u8]| {
+        let head = |name: &str, file: &str| {
+            format!("--B\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes()
+        };
+        let mut body = [head("name", ""), b"set\r\n".to_vec()].concat();
+        let file = if field == "file" || field.ends_with("_images") { "; filename=\"f\"" } else { "" };
+        body.extend([head(field, file), value.to_vec(), b"\r\n--B--\r\n".to_vec()].concat());
+        body
+    };
+    let weights = |file: &[u8]| {
+        let spec = json!({"dataset": {"name": "mnist"}, "network": [{"type": "affine", "units": 10}]}).to_string();
+        let head = b"--B\r\ncontent-disposition: form-data; name=\"spec\"\r\n\r\n".to_vec();
+        [head, spec.into_bytes(), b"\r\n".to_vec(), form("file", file)].concat()
+    };
+    let (json, octets, jpeg) = (Some("application/json"), Some("application/octet-stream"), Some("image/jpeg"));
+    let multipart = Some("multipart/form-data; boundary=B");
+    let npy = b"\x93NUMPY\x01\x00".to_vec();
+    let cases: Vec<(Case, &str)> = vec![
+        ((400, "GET", "/v1/jobs?limit=x".into(), None, vec![]), "`limit` is `x`; a whole number"),
+        ((400, "GET", "/v1/jobs?limit=99999999999".into(), None, vec![]), "`limit` is `99999999999`; a whole number"),
+        ((400, "GET", "/v1/jobs?limit=".into(), None, vec![]), "`limit` is ``; a whole number"),
+        ((400, "GET", "/v1/jobs?limit=1&limit=2".into(), None, vec![]), "`limit` comes more than once"),
+        ((400, "GET", "/v1/jobs?status=done".into(), None, vec![]), "`status`: `done` is none of `queued`"),
+        ((400, "GET", "/v1/datasets/mnist/samples?offset=-1".into(), None, vec![]), "`offset` is `-1`"),
+        ((400, "POST", "/predict?return_input=yes".into(), json, vec![]), "`return_input` is `yes`; `true` or `false`"),
+        ((400, "POST", "/predict?pixel_range=2".into(), json, vec![]), "`2` is none of `0-1`, `0-255`"),
+        ((400, "GET", "/v1/models/%ff".into(), None, vec![]), "not UTF-8"),
+        ((400, "GET", "/v1/jobs/%ff".into(), None, vec![]), "not UTF-8"),
+        ((415, "POST", "/v1/datasets".into(), json, b"{}".to_vec()), "a form is needed, as curl -F sends it"),
+        ((415, "POST", "/v1/models".into(), Some("multipart/form-data"), vec![]), "a form is needed"),
+        ((400, "POST", "/v1/datasets".into(), multipart, b"--B\r\n".to_vec()), "the form cannot be read"),
+        ((400, "POST", "/v1/datasets".into(), multipart, b"nonsense".to_vec()), "the form cannot be read"),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("file", b"a,b,label\n1,2,3\n")), "perhaps CSV"),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("file", b"")), "the file is empty"),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("file", &npy)), "np.savez_compressed"),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("file", b"PK\x03\x04")), "damaged or cut off"),
+        (
+            (422, "POST", "/v1/datasets".into(), multipart, form("file", &[b"PK\x03\x04", &[9; 60][..]].concat())),
+            "archive",
+        ),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("file", b"\x1f\x8b\x08")), "compressed by gzip"),
+        (
+            (422, "POST", "/v1/datasets".into(), multipart, form("class_names", b"[1]")),
+            "a JSON list of texts is needed",
+        ),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("train_images", b"\x1f\x8b\x08")), "is missing"),
+        ((422, "POST", "/v1/models".into(), multipart, weights(b"")), "less than the 8 bytes"),
+        ((422, "POST", "/v1/models".into(), multipart, weights(b"nonsense")), "not the length of a header"),
+        ((422, "POST", "/v1/models".into(), multipart, weights(b"\x02\0\0\0\0\0\0\0[]")), "not the JSON of one"),
+        (
+            (422, "POST", "/predict".into(), json, b"{\"pixel_range\": 5}".to_vec()),
+            "`pixel_range` is \"0-1\" or \"0-255\"",
+        ),
+        ((422, "POST", "/predict".into(), json, b"5".to_vec()), "images, or an object"),
+        ((422, "POST", "/predict".into(), json, b"null".to_vec()), "images, or an object"),
+        ((422, "POST", "/predict".into(), octets, vec![0; 5]), "5 bytes are not a whole number of images"),
+        ((400, "POST", "/predict".into(), jpeg, b"\xff\xd8\xff\xe0\x00".to_vec()), "damaged picture: it is cut off"),
+        ((400, "POST", "/predict".into(), Some("image/png"), b"\x89PNG\r\n\x1a\nx".to_vec()), "damaged picture"),
+        ((422, "POST", "/v1/jobs".into(), json, b"{\"webhook\": \"x\"}".to_vec()), "no URL: it has no scheme"),
+    ];
+    for ((expected, method, path, kind, body), words) in cases {
+        let (status, problem) = send(&site, method, &path, kind, body).await;
+        assert_eq!(status, expected, "{method} {path}: {problem}");
+        let text = problem.to_string().replace("\\\"", "\"");
+        assert!(text.contains(words), "{method} {path}: {words} in {text}");
+        let foreign = LIBRARIES.iter().find(|words| text.contains(**words));
+        assert_eq!(foreign, None, "{method} {path}: {text}");
+    }
+    site.stop().await;
+}

@@ -131,6 +131,11 @@ impl Client {
         Self { http: reqwest::Client::builder().no_proxy().build().expect("a client"), base: base.into() }
     }
 
+    /// The server's address.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
     }

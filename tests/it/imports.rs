@@ -170,3 +170,50 @@ async fn a_wrong_form_is_told_field_by_field() {
     assert_eq!(site.client.get("/v1/models").await.1["data"], json!([]), "nothing is left behind");
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_weights_of_every_version_can_be_fetched() {
+    let site = Site::start().await;
+    let client = &site.client;
+    let (job, weights) = trained(&site, &quick_job()).await;
+    let spec = json!({"dataset": {"name": "mnist"}, "network": quick_job()["network"]});
+    assert_eq!(import(&site, "mnist", &spec, &weights).await.0, StatusCode::CREATED);
+    let job_id = job["id"].as_str().expect("an id");
+    assert_eq!(client.delete(&format!("/v1/jobs/{job_id}")).await.0, StatusCode::NO_CONTENT);
+    let sha256 = job["weights_sha256"].as_str().expect("text");
+    let tag = format!("\"{sha256}\"");
+    // The first was trained by a job that is gone, the second was imported.
+    for version in [1, 2] {
+        let path = format!("/v1/models/mnist/versions/{version}/weights");
+        for query in ["", "?format=safetensors"] {
+            let response = client.request("GET", &format!("{path}{query}")).send().await.expect("an answer");
+            assert_eq!(
+                (response.status(), response.headers()["etag"].to_str().expect("text")),
+                (StatusCode::OK, &*tag)
+            );
+            let name = format!("attachment; filename=\"mnist-{}.safetensors\"", &sha256[..12]);
+            assert_eq!(response.headers()["content-disposition"], name);
+            assert_eq!(response.bytes().await.expect("a body"), weights);
+        }
+        let again = client.request("GET", &path).header("if-none-match", &tag).send().await.expect("an answer");
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        let head = client.request("HEAD", &path).send().await.expect("an answer");
+        assert_eq!(
+            (head.status(), head.headers()["content-length"].to_str().ok()),
+            (StatusCode::OK, Some(&*weights.len().to_string()))
+        );
+        let (status, problem) = client.get(&format!("{path}?format=onnx")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(problem["detail"].as_str().expect("text").contains("`onnx` is not available; there is safetensors"));
+    }
+    for none in ["mnist/versions/3", "mnist/versions/0", "mnist/versions/latest", "none/versions/1"] {
+        assert_eq!(client.get(&format!("/v1/models/{none}/weights")).await.0, StatusCode::NOT_FOUND, "{none}");
+    }
+    assert_eq!(client.delete("/v1/models/mnist/versions/1").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(client.get("/v1/models/mnist/versions/1/weights").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        client.request("GET", "/v1/models/mnist/versions/2/weights").send().await.expect("an answer").status(),
+        200
+    );
+    site.stop().await;
+}

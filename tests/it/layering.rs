@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Floors from the ground up; rooms of one floor are siblings.
 const FLOORS: &[&[&str]] = &[
     &["engine"],
-    &["tls"],
+    &["text", "tls"],
     &["data"],
     &["job"],
     &["clock", "memory", "supervisor"],

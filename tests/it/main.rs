@@ -12,10 +12,13 @@
 //! - `uploads`: datasets that clients send and remove
 //! - `wishes`: pause, resume and cancel, one by one and twenty at once
 //! - `derived`: jobs that go on from others, or do them again
+//! - `lists`: pages that follow what is deleted; `queries`: query fields, and dry runs
+//! - `builds`: the build and kernels that trained a job
 //! - `queue`: priorities, a full queue, requests that come twice
 //! - `restart`: what was acknowledged survives a kill, and resumes exactly; `tests/torture.rs` kills at random
 //! - `progress`: what a job says of itself while it trains
 //! - `clock`: neither a clock that jumps nor a stopped process changes anything
+//! - `memory`: what requests, models and runs take of it
 //! - `metrics`: figures for Prometheus; `stalled`: readers who take nothing
 //! - `tasks`: the death of each of the server's own tasks
 //! - `logs`: a stderr that is closed, full, or never read; `startup`: what is found wrong before anything is made
@@ -30,10 +33,12 @@
 //! - `webhooks`: news of jobs, sent to other services
 //! - `care`: backups, and data that is damaged
 //! - `command_line`: the binary as a user runs it
+//! - `readme`: its commands print what it says; `printed`: what a command printed, compared
 //! - `dashboard`: the page in Chromium; `browser`: who drives it
 
 mod allocation;
 mod browser;
+mod builds;
 mod care;
 mod checkpoints;
 #[cfg(unix)]
@@ -52,13 +57,19 @@ mod harness;
 mod hosts;
 mod imports;
 mod layering;
+mod lists;
 #[cfg(unix)]
 mod logs;
 mod main_job;
+mod memory;
 mod metrics;
+mod printed;
 mod process;
 mod progress;
+mod queries;
 mod queue;
+#[cfg(unix)]
+mod readme;
 mod recipes;
 mod restart;
 #[cfg(unix)]

@@ -3,19 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dojang::app::Config;
-use dojang::data::{DatasetInfo, Dtype};
-use dojang::engine::shape::Shape;
-use dojang::job::event::{Alert, Event, EventBody};
-use dojang::job::plan::{Plan, Premises};
-use dojang::job::spec::TrainSpec;
-use dojang::job::status::{Status, StopReason};
-use dojang::store::{Figures, Finish, LastState, NewJob, News, Store, Terms};
-use jiff::Timestamp;
-use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection as _, Executor as _};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
-use uuid::Uuid;
 
 use crate::harness::{Client, Site, Stream, long_job};
 use crate::metrics::scrape;
@@ -31,56 +22,21 @@ async fn stall(base: &str, job: &str) -> TcpStream {
     stream
 }
 
-/// A job that has failed, in a new database: its log has some hundred KiB, more than a connection's buffers hold.
-async fn long_log(data_dir: &Path) -> Uuid {
-    std::fs::create_dir_all(data_dir).expect("a folder");
-    let store = Store::open(&data_dir.join("dojang.db")).await.expect("a store");
-    let spec = json!({"dataset": {"name": "xor"}, "network": [{"type": "affine", "units": 2}]});
-    let datasets = [xor()];
-    let premises = Premises { datasets: &datasets, memory_budget: 1 << 30 };
-    let plan = Plan::new(TrainSpec::from_value(&spec).expect("a spec"), &premises).expect("a plan");
-    let (at, spec) = (Timestamp::now(), plan.spec().clone());
-    let new = NewJob { spec, plan: plan.summary(), at, fork: None, reproduces: None };
-    store.admit(&new, Terms::default()).await.expect("it is written");
-    let claim = store.claim(at, Duration::MAX).await.expect("it is read").expect("a job waits");
-    let detail = "x".repeat(1000);
-    let event = |n: u64| {
-        let body = EventBody::Alert(Alert { code: "long".into(), detail: detail.clone() });
-        Event { id: claim.last_event_id + n, job: claim.run.job, at, body }
-    };
-    let events: Vec<_> = (1..=1000).map(event).collect();
-    let (progress, metrics) = (claim.job.progress.clone(), claim.job.metrics.clone());
-    let news =
-        News { events: &events, figures: &Figures::default(), looks: &[], progress: &progress, metrics: &metrics };
-    store.append(claim.run, news).await.expect("it is written");
-    let finish = Finish {
-        events: vec![],
-        progress,
-        metrics,
-        status: Status::Failed,
-        stop_reason: StopReason::Error,
-        error: Some("nothing was trained".into()),
-        evaluation: None,
-        weights: None,
-        last_state: LastState::AsItIs,
-    };
-    store.finish(claim.run, &finish, at).await.expect("it is written");
-    store.close().await;
-    claim.run.job
-}
-
-/// What is known of the toy dataset.
-fn xor() -> DatasetInfo {
-    DatasetInfo {
-        name: "xor".into(),
-        description: String::new(),
-        input: Shape::new(&[2]),
-        dtype: Dtype::Float32,
-        classes: 2,
-        class_names: vec!["0".into(), "1".into()],
-        train_samples: 4,
-        test_samples: 4,
-    }
+/// Lengthens the log of the only job by events that are like its last report: reports are limited in rate, so that a job
+/// itself would take a minute for as many.
+async fn lengthen_log(database: &Path) {
+    let options = SqliteConnectOptions::new().filename(database);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("the database");
+    connection
+        .execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000),
+                  report as (select * from events where type = 'metrics' order by id desc limit 1)
+             insert into events (job, id, type, at, body)
+             select jobs.id, jobs.last_event_id + i, type, at, body from n, report join jobs on jobs.id = report.job",
+        )
+        .await
+        .expect("events");
+    connection.execute("update jobs set last_event_id = last_event_id + 2000").await.expect("a count");
 }
 
 async fn figure(client: &Client, name: &str) -> f64 {
@@ -89,11 +45,15 @@ async fn figure(client: &Client, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_who_take_nothing_are_dropped_and_the_others_miss_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let told = long_log(&folder.path().join("data")).await.to_string();
-    let stall_soon = |config: &mut Config| config.limits.write_stall = Duration::from_millis(500);
-    let site = Site::start_in_with(folder, stall_soon).await;
+    let site = Site::start_with(|config| config.limits.write_stall = Duration::from_millis(500)).await;
     let client = &site.client;
+    // A log of some hundred KiB, more than a connection's buffers hold.
+    let told = client.submit(&long_job()).await;
+    let mut begun = Stream::open(client, &told, None).await;
+    begun.until(|frame| frame.event == "metrics").await;
+    client.ask(&told, "pause").await;
+    begun.until_state("paused").await;
+    lengthen_log(&site.database()).await;
     let job = client.submit(&long_job()).await;
     let mut reader = Stream::open(client, &job, None).await;
     let mut stalled = Vec::new();

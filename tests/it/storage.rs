@@ -75,9 +75,15 @@ async fn the_end_of_a_job_waits_for_storage_too() {
     let faults = Faults::on_call();
     let site = Site::start_failing(tempfile::tempdir().expect("a folder"), &faults).await;
     let id = begun(&site.client).await;
-    faults.fail(Fault::Commit, 2..u64::MAX);
-    // The wish is kept; what the run leaves behind cannot be.
-    assert_eq!(site.client.ask(&id, "cancel").await.0, StatusCode::ACCEPTED);
+    // The cancellation is kept; what the run leaves behind cannot be. A commit of the run itself may come first.
+    for tries in 1.. {
+        faults.fail(Fault::Commit, 2..u64::MAX);
+        if site.client.ask(&id, "cancel").await.0 == StatusCode::ACCEPTED {
+            break;
+        }
+        assert!(tries < 100, "it cannot be cancelled");
+        faults.fail(Fault::Commit, 0..0);
+    }
     until_waiting(&site.client, &id).await;
     faults.fail(Fault::Commit, 0..0);
     let job = job_until(&site.client, &id, |job| job["status"] == "cancelled").await;

@@ -15,6 +15,16 @@ async fn a_reader_may_leave_and_come_back_anywhere() {
         let rest = Stream::open(&site.client, &id, Some(cut as u64)).await.rest().await;
         assert_eq!(rest, whole[cut..], "after {cut}");
     }
+    // Who has seen the end, or names an id beyond it, is told not to come back; by `after` as by the header.
+    for seen in [whole.len(), whole.len() + 7] {
+        let events = format!("/v1/jobs/{id}/events");
+        let by_header = site.client.request("GET", &events).header("last-event-id", seen);
+        for request in [by_header, site.client.request("GET", &format!("{events}?after={seen}"))] {
+            let response = request.send().await.expect("an answer");
+            assert_eq!(response.status(), 204, "after {seen}");
+            assert_eq!(response.bytes().await.expect("no body").len(), 0);
+        }
+    }
     // As JSON it is the same log.
     let request = site.client.request("GET", &format!("/v1/jobs/{id}/events?after=2&limit=3"));
     let list: serde_json::Value =
@@ -104,5 +114,43 @@ async fn streams_end_at_shutdown_and_the_job_goes_on_after_it() {
     let mut common = epochs.iter().filter(|(epoch, _)| undisturbed.contains_key(epoch)).peekable();
     assert!(common.peek().is_some() && common.all(|(epoch, figures)| undisturbed[epoch] == *figures));
     assert_eq!(epochs.last_key_value(), undisturbed.last_key_value());
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_to_wait_comes_with_the_first_event() {
+    let site = Site::start().await;
+    let id = site.client.submit(&quick_job()).await;
+    site.client.finished(&id).await;
+    let response = site.client.request("GET", &format!("/v1/jobs/{id}/events")).send().await.expect("an answer");
+    let text = response.text().await.expect("a body");
+    let blocks: Vec<_> = text.split_terminator("\n\n").filter(|block| !block.starts_with(':')).collect();
+    assert!(blocks.iter().all(|block| block.contains("data:") && block.contains("event:")), "{text}");
+    assert!(blocks[0].lines().any(|line| line.replace(' ', "") == "retry:2000"), "{}", blocks[0]);
+    assert_eq!(text.matches("retry:").count(), 1);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_resumed_streams_on_after_its_first_done() {
+    let site = Site::start().await;
+    let client = &site.client;
+    let id = client.submit(&long_job()).await;
+    let mut stream = Stream::open(client, &id, None).await;
+    stream.until(|frame| frame.event == "checkpoint").await;
+    client.ask(&id, "cancel").await;
+    let done = stream.until(|frame| frame.event == "done").await.id;
+    let get = |after: u64| client.request("GET", &format!("/v1/jobs/{id}/events?after={after}")).send();
+    assert_eq!(get(done).await.expect("an answer").status(), 204);
+    client.ask(&id, "resume").await;
+    let mut stream = Stream::open(client, &id, Some(done)).await;
+    assert_eq!(stream.next().await.expect("it goes on").id, done + 1);
+    client.ask(&id, "cancel").await;
+    let last = stream.until(|frame| frame.event == "done").await.id;
+    assert!(stream.next().await.is_none());
+    // From the first end one still gets to the second.
+    let rest = Stream::open(client, &id, Some(done)).await.rest().await;
+    assert_eq!(rest.last().map(|frame| frame.id), Some(last));
+    assert_eq!(get(last).await.expect("an answer").status(), 204);
     site.stop().await;
 }

@@ -17,12 +17,28 @@ fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 }
 
 /// Twelve points, left and right of zero, as `np.savez_compressed("points.npz", x=…, y=…)` writes them.
-fn points() -> Vec<u8> {
+pub(crate) fn points() -> Vec<u8> {
     let side = |i: usize| if i.is_multiple_of(2) { -1.0f32 } else { 1.0 };
-    let x: Vec<u8> = (0..12).flat_map(|i| [side(i) * 40.0, i as f32].map(f32::to_le_bytes).concat()).collect();
-    let y: Vec<u8> = (0..12u64).flat_map(|i| (i % 2).to_le_bytes()).collect();
+    let x: Vec<f32> = (0..12).flat_map(|i| [side(i) * 40.0, i as f32]).collect();
+    let y: Vec<u64> = (0..12).map(|i| i % 2).collect();
+    npz(&x, &y)
+}
+
+/// As README's blobs: three classes of points of four numbers, each about a corner of its own.
+pub(crate) fn blobs() -> Vec<u8> {
+    let noise = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
+    let at = |i: usize| (0..4).map(move |axis| noise(4 * i + axis) + if i % 3 == axis { 2.0 } else { 0.0 });
+    let y: Vec<u64> = (0..600).map(|i| i % 3).collect();
+    npz(&(0..600).flat_map(at).collect::<Vec<_>>(), &y)
+}
+
+/// An archive of inputs `x` and labels `y`.
+fn npz(x: &[f32], y: &[u64]) -> Vec<u8> {
+    let (rows, width) = (y.len(), x.len() / y.len());
+    let inputs = npy("<f4", &format!("({rows}, {width})"), &x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+    let labels = npy("<i8", &format!("({rows},)"), &y.iter().flat_map(|y| y.to_le_bytes()).collect::<Vec<_>>());
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, array) in [("x.npy", npy("<f4", "(12, 2)", &x)), ("y.npy", npy("<i8", "(12,)", &y))] {
+    for (name, array) in [("x.npy", inputs), ("y.npy", labels)] {
         archive.start_file(name, SimpleFileOptions::default()).expect("an entry");
         archive.write_all(&array).expect("a cursor takes all");
     }

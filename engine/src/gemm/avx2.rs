@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Offsets, Part, QUAD, Simd};
+use super::simd::{Offsets, Part, QUAD, Simd, Tiles};
 
 /// 16 registers of 8 values.
 #[derive(Clone, Copy)]
@@ -50,16 +50,9 @@ impl Avx2 {
         unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())) }
     }
 
-    /// A bit for each lane: whether it is not zero. What is not a number is not.
-    #[inline(always)]
-    unsafe fn nonzero(v: __m256) -> usize {
-        // SAFETY: the caller vouches for the instructions.
-        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(v, _mm256_setzero_ps())) as usize }
-    }
-
     /// The first `n` values, four at most.
     #[inline(always)]
-    pub(super) unsafe fn quarter(from: *const f32, n: usize) -> __m128 {
+    unsafe fn quarter(from: *const f32, n: usize) -> __m128 {
         // SAFETY: the caller vouches for the instructions and the pointer.
         unsafe { _mm_maskload_ps(from, _mm256_castsi256_si128(Self::mask(n))) }
     }
@@ -69,14 +62,25 @@ impl Avx2 {
         // SAFETY: the caller vouches for the instructions and the pointer.
         unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast()) }
     }
+
+    /// Where bits are set, lanes whose bits are all set.
+    #[inline(always)]
+    unsafe fn mask_of(bits: u16) -> __m256i {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let of_lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), of_lane), of_lane)
+        }
+    }
 }
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const VECTORS: usize = 2;
-    const ROWS: [usize; 4] = [8, 6, 4, 4];
-    const CAREFUL: usize = 2;
+    const VECTORS: usize = Tiles::AVX2.vectors;
+    const ROWS: [usize; 4] = Tiles::AVX2.rows;
+    const CAREFUL: usize = Tiles::AVX2.careful;
     type Vector = __m256;
+    type Places = __m256i;
     type Narrow = Self;
 
     #[inline(never)]
@@ -233,7 +237,7 @@ impl Simd for Avx2 {
                 let from = row.add(first);
                 values = _mm256_or_ps(values, if n == 8 { _mm256_loadu_ps(from) } else { Self::load_part(from, n) });
             }
-            let found = Self::nonzero(values);
+            let found = usize::from(Self::nonzero(values));
             let places = _mm256_add_epi32(Self::lanes(&LANES_OF[found]), _mm256_set1_epi32(first as i32));
             _mm256_storeu_si256(to.cast(), places);
             found.count_ones() as usize
@@ -248,7 +252,7 @@ impl Simd for Avx2 {
                 8 => (_mm256_loadu_ps(from.0), _mm256_loadu_si256(from.1.cast())),
                 _ => (Self::load_part(from.0, n), _mm256_maskload_epi32(from.1.cast(), Self::mask(n))),
             };
-            let found = Self::nonzero(values);
+            let found = usize::from(Self::nonzero(values));
             let lanes = Self::lanes(&LANES_OF[found]);
             _mm256_storeu_ps(to.0, _mm256_permutevar8x32_ps(values, lanes));
             _mm256_storeu_si256(to.1.cast(), _mm256_permutevar8x32_epi32(others, lanes));
@@ -313,5 +317,98 @@ impl Simd for Avx2 {
         // SAFETY: the caller vouches for the instructions and the pointer.
         unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
         ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, lanes: u16) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and the pointer; a masked load touches no other values.
+        unsafe { _mm256_maskload_ps(from, Self::mask_of(lanes)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, v: __m256, lanes: u16) {
+        // SAFETY: the caller vouches for the instructions and the values whose bits are set.
+        unsafe {
+            match (lanes & 0xff).count_ones() as usize {
+                8 => Self::store(to, v),
+                n => Self::store_part(to, v, n),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn greater(a: __m256, b: __m256) -> u16 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) as u16 }
+    }
+
+    #[inline(always)]
+    unsafe fn or_nan(v: __m256, [p, q, r, s]: [__m256; QUAD]) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let nan = _mm256_or_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(p, q), _mm256_cmp_ps::<_CMP_UNORD_Q>(r, s));
+            _mm256_blendv_ps(v, _mm256_set1_ps(f32::NAN), nan)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nonzero(v: __m256) -> u16 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(v, _mm256_setzero_ps())) as u16 }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_quad(from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for the instructions and four values.
+        unsafe {
+            let values = _mm_loadu_ps(from);
+            _mm256_set_m128(values, values)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn places_in_quads(low: u16, high: u16) -> __m256i {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let low = _mm256_and_si256(Self::mask_of(low), _mm256_set1_epi32(1));
+            _mm256_or_si256(low, _mm256_and_si256(Self::mask_of(high), _mm256_set1_epi32(2)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(v: __m256, places: __m256i) -> __m256 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_permutevar_ps(v, places) }
+    }
+
+    #[inline(always)]
+    unsafe fn squares(upper: *const f32, lower: *const f32, n: usize, to: *mut f32) {
+        // SAFETY: the caller vouches for the instructions, `n` values of each row, and room for sixteen.
+        unsafe {
+            let (u, v) = (Self::quarter(upper, n), Self::quarter(upper.wrapping_add(1), n.saturating_sub(1)));
+            let (l, m) = (Self::quarter(lower, n), Self::quarter(lower.wrapping_add(1), n.saturating_sub(1)));
+            let (above, below) = (_mm_unpacklo_ps(u, v), _mm_unpacklo_ps(l, m));
+            Self::store(to, _mm256_set_m128(_mm_movehl_ps(below, above), _mm_movelh_ps(above, below)));
+            let (above, below) = (_mm_unpackhi_ps(u, v), _mm_unpackhi_ps(l, m));
+            Self::store(to.add(8), _mm256_set_m128(_mm_movehl_ps(below, above), _mm_movelh_ps(above, below)));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn extract_bits(bits: u64, mask: u64) -> u64 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _pext_u64(bits, mask) }
     }
 }

@@ -11,10 +11,11 @@ pub(super) struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
-    const VECTORS: usize = Tiles::WIDEST.vectors;
-    const ROWS: [usize; 4] = Tiles::WIDEST.rows;
-    const CAREFUL: usize = Tiles::WIDEST.careful;
+    const VECTORS: usize = Tiles::AVX512.vectors;
+    const ROWS: [usize; 4] = Tiles::AVX512.rows;
+    const CAREFUL: usize = Tiles::AVX512.careful;
     type Vector = __m512;
+    type Places = __m512i;
     type Narrow = Avx2;
 
     #[inline(never)]
@@ -265,5 +266,90 @@ impl Simd for Avx512 {
             _mm512_storeu_ps(rows.as_mut_ptr().cast(), sums);
         }
         rows
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, lanes: u16) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and the pointer; a masked load touches no other values.
+        unsafe { _mm512_maskz_loadu_ps(lanes, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, v: __m512, lanes: u16) {
+        // SAFETY: the caller vouches for the instructions and the pointer; a masked store touches no other values.
+        unsafe { _mm512_mask_storeu_ps(to, lanes, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn greater(a: __m512, b: __m512) -> u16 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn or_nan(v: __m512, [p, q, r, s]: [__m512; QUAD]) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(p, q) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(r, s);
+            _mm512_mask_mov_ps(v, nan, _mm512_set1_ps(f32::NAN))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nonzero(v: __m512) -> u16 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(v, _mm512_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_quad(from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for the instructions and four values.
+        unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn places_in_quads(low: u16, high: u16) -> __m512i {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let place = _mm512_maskz_set1_epi32(low, 1);
+            _mm512_mask_or_epi32(place, high, place, _mm512_set1_epi32(2))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(v: __m512, places: __m512i) -> __m512 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm512_permutevar_ps(v, places) }
+    }
+
+    #[inline(always)]
+    unsafe fn squares(upper: *const f32, lower: *const f32, n: usize, to: *mut f32) {
+        // SAFETY: the caller vouches for the instructions, `n` values of each row, and room for sixteen; a masked load touches
+        // no other values.
+        unsafe {
+            let places = _mm512_setr_epi32(0, 1, 16, 17, 1, 2, 17, 18, 2, 3, 18, 19, 3, 4, 19, 20);
+            let lanes = u8::MAX >> (8 - n.min(8));
+            let upper = _mm512_castps256_ps512(_mm256_maskz_loadu_ps(lanes, upper));
+            let lower = _mm512_castps256_ps512(_mm256_maskz_loadu_ps(lanes, lower));
+            Self::store(to, _mm512_permutex2var_ps(upper, places, lower));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn extract_bits(bits: u64, mask: u64) -> u64 {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _pext_u64(bits, mask) }
     }
 }

@@ -14,6 +14,7 @@ mod avx512;
 mod broadcast;
 mod kernel;
 mod pooled;
+mod portable;
 mod quads;
 mod row;
 mod sieve;

@@ -1,12 +1,14 @@
-//! What the kernels need of a processor, and plain Rust that has it; `avx512` and `avx2` have it, too.
-//!
-//! The kernels are written once over this trait; which implementation runs is the
+//! Vector operations that the kernels are written over, once for every processor. `avx512` and `avx2` implement them with
+//! the processor's instructions, `portable` in plain Rust; which implementation runs is the
 //! [`processor`](crate::processor)'s to say.
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::Avx512;
+use super::portable::Plain;
+#[cfg(test)]
+use super::portable::{EmulatedAvx2, EmulatedAvx512};
 use crate::processor::Path;
 
 /// Columns of a quad.
@@ -27,10 +29,12 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// With the widest vectors: AVX-512's 32 registers.
-    pub(super) const WIDEST: Self = Self { vectors: 4, rows: [14, 12, 9, 6], careful: 4 };
+    /// 32 registers.
+    pub(super) const AVX512: Self = Self { vectors: 4, rows: [14, 12, 9, 6], careful: 4 };
+    /// 16 registers.
+    pub(super) const AVX2: Self = Self { vectors: 2, rows: [8, 6, 4, 4], careful: 2 };
     /// In plain Rust, which leaves the registers to the compiler.
-    const PLAIN: Self = Self { vectors: 2, rows: [6, 4, 4, 4], careful: 0 };
+    pub(super) const PLAIN: Self = Self { vectors: 2, rows: [6, 4, 4, 4], careful: 0 };
 }
 
 /// How far a step's values lie from the first ones in the rows of A, and its row from the first one of B.
@@ -52,6 +56,8 @@ pub(super) trait Simd: Copy {
     /// for 0. The fewer rows a tile has, the more it leaves out.
     const CAREFUL: usize = 0;
     type Vector: Copy;
+    /// For each lane, a place in its quad.
+    type Places: Copy;
     /// Vectors that cost half as much, of the same processor; itself if there are none.
     type Narrow: Simd;
 
@@ -103,67 +109,17 @@ pub(super) trait Simd: Copy {
     unsafe fn turn(v: [Self::Vector; QUAD]) -> [Self::Vector; QUAD];
     /// The sum of the quads: the upper half of them is added to the lower one, until one is left.
     unsafe fn fold(v: Self::Vector) -> [f32; QUAD];
-    /// Writes which of the `n ≤ LANES` columns from `first` on are not zero in some of the rows to `to`, and returns how
-    /// many those are; of `to`, it may write to as many places as a vector has lanes.
-    #[inline(always)]
-    unsafe fn places<const R: usize>(rows: &[*const f32; R], first: usize, n: usize, to: *mut u32) -> usize {
-        let mut count = 0;
-        for k in first..first + n {
-            // SAFETY: the caller vouches for the pointers.
-            unsafe {
-                *to.add(count) = k as u32;
-                count += usize::from(rows.iter().any(|row| *row.add(k) != 0.0));
-            }
-        }
-        count
-    }
-    /// Writes those of `n ≤ LANES` values that are not zero, and the numbers beside them, one after the other. Returns how
-    /// many those are; it may write as many as a vector has lanes. What is not a number is not zero.
-    #[inline(always)]
-    unsafe fn pick_nonzero(from: (*const f32, *const u32), n: usize, to: (*mut f32, *mut u32)) -> usize {
-        let mut count = 0;
-        for i in 0..n {
-            // SAFETY: the caller vouches for the pointers.
-            unsafe {
-                let value = *from.0.add(i);
-                to.0.add(count).write(value);
-                to.1.add(count).write(*from.1.add(i));
-                count += usize::from(value != 0.0);
-            }
-        }
-        count
-    }
+    /// Writes which of the `n` columns, `1 ≤ n ≤ LANES`, from `first` on are not zero in some of the rows to `to`, and returns
+    /// how many those are; of `to`, it writes to as many places as a vector has lanes. What is not a number is not zero.
+    unsafe fn places<const R: usize>(rows: &[*const f32; R], first: usize, n: usize, to: *mut u32) -> usize;
+    /// Writes those of `n` values, `1 ≤ n ≤ LANES`, that are not zero, and the numbers beside them, one after the other.
+    /// Returns how many those are; it writes as many as a vector has lanes. What is not a number is not zero.
+    unsafe fn pick_nonzero(from: (*const f32, *const u32), n: usize, to: (*mut f32, *mut u32)) -> usize;
     /// For each of some steps, `step` values apart, a bit for each of `n ≤ 64` values: whether it is not zero.
-    #[inline(always)]
-    unsafe fn occupied(from: *const f32, n: usize, (steps, step): (usize, usize), bits: *mut u64) {
-        for k in 0..steps {
-            // SAFETY: the caller vouches for the pointers.
-            unsafe {
-                let bit = |i: usize| u64::from(*from.add(k * step + i) != 0.0) << i;
-                *bits.add(k) = (0..n).fold(0, |bits, i| bits | bit(i));
-            }
-        }
-    }
+    unsafe fn occupied(from: *const f32, n: usize, steps: (usize, usize), bits: *mut u64);
     /// For each of `n` words that has a bit of `mask`, writes its places: the first word's are given, and how far apart they
     /// are. Returns how many there are, and may write to as many more as half a vector has lanes.
-    #[inline(always)]
-    unsafe fn steps(
-        words: *const u64,
-        n: usize,
-        mask: u64,
-        (first, step): (Offsets, Offsets),
-        to: *mut Offsets,
-    ) -> usize {
-        let mut count = 0;
-        for k in 0..n {
-            // SAFETY: the caller vouches for the pointers.
-            unsafe {
-                *to.add(count) = [first[0] + k as u32 * step[0], first[1] + k as u32 * step[1]];
-                count += usize::from(*words.add(k) & mask != 0);
-            }
-        }
-        count
-    }
+    unsafe fn steps(words: *const u64, n: usize, mask: u64, places: (Offsets, Offsets), to: *mut Offsets) -> usize;
     /// Asks for the line of memory at `from`, which will be read once and need not be there.
     #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
@@ -189,6 +145,31 @@ pub(super) trait Simd: Copy {
         }
         sums
     }
+
+    /// The values whose bits in `lanes` are set, zeros elsewhere; no others are read.
+    unsafe fn load_some(from: *const f32, lanes: u16) -> Self::Vector;
+    /// Stores the first values, whose bits in `lanes` are set.
+    unsafe fn store_first(to: *mut f32, v: Self::Vector, lanes: u16);
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The greater value of each lane; that of `b` where neither is greater.
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// A bit for each lane: whether the value of `a` is greater than that of `b`.
+    unsafe fn greater(a: Self::Vector, b: Self::Vector) -> u16;
+    /// `v`, but not a number where one of the others is none.
+    unsafe fn or_nan(v: Self::Vector, others: [Self::Vector; QUAD]) -> Self::Vector;
+    /// A bit for each lane: whether the value is not zero. What is not a number is not zero.
+    unsafe fn nonzero(v: Self::Vector) -> u16;
+    /// The four values at `from`, in every quad.
+    unsafe fn splat_quad(from: *const f32) -> Self::Vector;
+    /// For each lane a place in its quad: twice its bit of `high`, plus its bit of `low`.
+    unsafe fn places_in_quads(low: u16, high: u16) -> Self::Places;
+    /// For each lane, the value at its place in its quad.
+    unsafe fn look_up(v: Self::Vector, places: Self::Places) -> Self::Vector;
+    /// Writes the squares of four columns of two rows, sixteen values: of each column the upper value and the one on its
+    /// right, then the lower ones. The rows have `n ≥ 1` values; what would come after them is 0.
+    unsafe fn squares(upper: *const f32, lower: *const f32, n: usize, to: *mut f32);
+    /// Those bits that are set in `mask`, side by side.
+    unsafe fn extract_bits(bits: u64, mask: u64) -> u64;
 }
 
 /// A part of a kernel that is compiled as a function of its own. In one with dozens of loops the compiler loses its
@@ -210,134 +191,15 @@ pub(super) unsafe fn run_on(path: Path, part: impl Part) {
     // SAFETY: as the caller vouches.
     unsafe {
         match path {
-            Path::Portable => Portable::<8>::apart(part),
             #[cfg(test)]
-            Path::Wide => Portable::<MOST_LANES>::apart(part),
+            Path::EmulatedAvx2 => EmulatedAvx2::apart(part),
+            #[cfg(test)]
+            Path::EmulatedAvx512 => EmulatedAvx512::apart(part),
+            Path::Portable => Plain::apart(part),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => Avx2::apart(part),
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 => Avx512::apart(part),
         }
     }
-}
-
-/// Plain Rust, in vectors of so many lanes: correct everywhere, and fast where the compiler makes vectors of it.
-///
-/// Eight lanes are what serves. Sixteen are for the tests, which so see on any processor how a product falls into tiles where
-/// a processor has AVX-512.
-#[derive(Clone, Copy)]
-pub(super) struct Portable<const LANES: usize>;
-
-impl<const L: usize> Portable<L> {
-    const TILES: Tiles = if L == MOST_LANES { Tiles::WIDEST } else { Tiles::PLAIN };
-}
-
-impl<const L: usize> Simd for Portable<L> {
-    const LANES: usize = L;
-    const VECTORS: usize = Self::TILES.vectors;
-    const ROWS: [usize; 4] = Self::TILES.rows;
-    const CAREFUL: usize = Self::TILES.careful;
-    type Vector = [f32; L];
-    type Narrow = Portable<8>;
-
-    #[inline(never)]
-    unsafe fn apart(part: impl Part) {
-        // SAFETY: as the caller vouches.
-        unsafe { part.run::<Self>() }
-    }
-
-    #[inline(always)]
-    unsafe fn zero() -> [f32; L] {
-        [0.0; L]
-    }
-
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> [f32; L] {
-        [value; L]
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> [f32; L] {
-        // SAFETY: the caller vouches for a vector's values.
-        unsafe { from.cast::<[f32; L]>().read() }
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(from: *const f32, n: usize) -> [f32; L] {
-        // SAFETY: the caller vouches for `n` values.
-        std::array::from_fn(|i| if i < n { unsafe { from.add(i).read() } } else { 0.0 })
-    }
-
-    #[inline(always)]
-    unsafe fn store(to: *mut f32, v: [f32; L]) {
-        // SAFETY: the caller vouches for a vector's values.
-        unsafe { to.cast::<[f32; L]>().write(v) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(to: *mut f32, v: [f32; L], n: usize) {
-        for (i, value) in v.into_iter().enumerate().take(n) {
-            // SAFETY: the caller vouches for `n` values.
-            unsafe { to.add(i).write(value) }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(a: [f32; L], b: [f32; L], c: [f32; L]) -> [f32; L] {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    #[inline(always)]
-    unsafe fn where_positive(v: [f32; L], gate: [f32; L], or_nan: bool) -> [f32; L] {
-        std::array::from_fn(|i| if gate[i] > 0.0 || (or_nan && gate[i].is_nan()) { v[i] } else { 0.0 })
-    }
-
-    #[inline(always)]
-    unsafe fn splat_quads(from: *const f32, n: usize) -> [f32; L] {
-        // SAFETY: the caller vouches for `n` values.
-        std::array::from_fn(|i| if i / QUAD < n { unsafe { from.add(i / QUAD).read() } } else { 0.0 })
-    }
-
-    #[inline(always)]
-    unsafe fn quads(from: *const f32, row: usize, n: usize, columns: usize) -> [f32; L] {
-        std::array::from_fn(|i| {
-            let (k, column) = (i / QUAD, i % QUAD);
-            // SAFETY: the caller vouches for these values of `n` rows.
-            if k < n && column < columns { unsafe { from.add(k * row + column).read() } } else { 0.0 }
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn spread(v: [f32; L]) -> [[f32; L]; QUAD] {
-        std::array::from_fn(|k| std::array::from_fn(|i| v[i / QUAD * QUAD + k]))
-    }
-
-    #[inline(always)]
-    unsafe fn turn(v: [[f32; L]; QUAD]) -> [[f32; L]; QUAD] {
-        std::array::from_fn(|k| std::array::from_fn(|i| v[i % QUAD][i / QUAD * QUAD + k]))
-    }
-
-    #[inline(always)]
-    unsafe fn fold(v: [f32; L]) -> [f32; QUAD] {
-        let v = halve(v, QUAD);
-        std::array::from_fn(|i| v[i])
-    }
-
-    #[inline(always)]
-    unsafe fn sum(v: [f32; L]) -> f32 {
-        halve(v, 1)[0]
-    }
-}
-
-/// Adds the upper half of the values to the lower one, until so many are left: the first ones.
-#[inline(always)]
-fn halve<const L: usize>(mut v: [f32; L], left: usize) -> [f32; L] {
-    let mut lanes = L;
-    while lanes > left {
-        lanes /= 2;
-        for i in 0..lanes {
-            v[i] += v[i + lanes];
-        }
-    }
-    v
 }

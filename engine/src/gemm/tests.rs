@@ -1,5 +1,6 @@
 //! The product against `ndarray`'s in `f64`, on every path, and that cutting it changes no bit.
 
+mod emulation;
 mod order;
 
 use ndarray::{Array2, ArrayView2, s};
@@ -238,6 +239,10 @@ proptest! {
             let second = ViewMut::rows(second, m - cut, n, n);
             multiply(path, into, second, View::rows(&data[cut * k..], m - cut, k, k), vb);
             prop_assert_eq!(bits(&whole), bits(&pieces), "{:?}", path);
+            let mut last = vec![-0.0; n];
+            let row = View::rows(&data[(m - 1) * k..], 1, k, k);
+            multiply(path, into, ViewMut::rows(&mut last, 1, n, n), row, vb);
+            prop_assert_eq!(bits(&whole[(m - 1) * n..]), bits(&last), "{:?}", path);
         }
     }
 

@@ -2,13 +2,14 @@
 
 use rayon::prelude::*;
 
+use super::simd::{Part, QUAD, Simd, run_on};
 use crate::processor::Path;
 use crate::team;
 
 /// Rows of a block.
 const SIDE: usize = 16;
 /// Columns that are turned at once.
-const GROUP: usize = 4;
+const GROUP: usize = QUAD;
 /// Values that are worth the way to another thread.
 const LARGE: usize = 1 << 15;
 
@@ -67,21 +68,13 @@ fn groups(path: Path, (from, from_row): (&[f32], usize), (to, to_row): (&mut [f3
     }
     let (last_from, last_to) = ((SIDE - 1) * from_row + columns, (columns - 1) * to_row + SIDE);
     assert!(columns.is_multiple_of(GROUP) && last_from <= from.len() && last_to <= to.len(), "whole groups");
-    match path {
-        // SAFETY: the path is given out only where the processor has AVX-512F, and the groups lie within their slices.
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => unsafe { avx512(from.as_ptr(), from_row, to.as_mut_ptr(), to_row, columns) },
-        _ => {
-            for column in 0..columns {
-                for r in 0..SIDE {
-                    to[column * to_row + r] = from[r * from_row + column];
-                }
-            }
-        }
-    }
+    let part = Groups { from: from.as_ptr(), from_row, to: to.as_mut_ptr(), to_row, columns };
+    // SAFETY: `Path` only gives out what the processor has, and the groups lie within their slices.
+    unsafe { run_on(path, part) }
 }
 
-/// Four vectors take a group's values of every fourth row each, then a group of four by four is turned in each quarter:
+/// Some columns of [`SIDE`] rows, and where they go as rows. The vectors take a group's values of every fourth row each, then
+/// a group of four by four is turned in each quarter, here of vectors of 16 lanes:
 ///
 /// ```text
 ///   a0 a1 a2 a3 │ e0 e1 e2 e3 │ …        a0 b0 c0 d0 │ e0 f0 g0 h0 │ …
@@ -91,36 +84,30 @@ fn groups(path: Path, (from, from_row): (&[f32], usize), (to, to_row): (&mut [f3
 /// ```
 ///
 /// # Safety
-/// The processor must have AVX-512F, and the pointers must be good for [`SIDE`] rows of that many columns, and the other way
-/// round.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512(from: *const f32, from_row: usize, to: *mut f32, to_row: usize, columns: usize) {
-    use std::arch::x86_64::*;
-    for column in (0..columns).step_by(GROUP) {
-        let mut rows = [_mm512_setzero_ps(); GROUP];
-        for (r, row) in rows.iter_mut().enumerate() {
-            // SAFETY: rows `r`, `r + 4`, `r + 8` and `r + 12` of the group.
-            *row = unsafe {
-                let at = from.add(r * from_row + column);
-                let v = _mm512_castps128_ps512(_mm_loadu_ps(at));
-                let v = _mm512_insertf32x4::<1>(v, _mm_loadu_ps(at.add(4 * from_row)));
-                let v = _mm512_insertf32x4::<2>(v, _mm_loadu_ps(at.add(8 * from_row)));
-                _mm512_insertf32x4::<3>(v, _mm_loadu_ps(at.add(12 * from_row)))
-            };
-        }
-        let [a, b, c, d] = rows;
-        let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)].map(|v| _mm512_castps_pd(v));
-        let [ef, gh] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)].map(|v| _mm512_castps_pd(v));
-        let turned = [
-            _mm512_unpacklo_pd(ab, cd),
-            _mm512_unpackhi_pd(ab, cd),
-            _mm512_unpacklo_pd(ef, gh),
-            _mm512_unpackhi_pd(ef, gh),
-        ];
-        for (i, &row) in turned.iter().enumerate() {
-            // SAFETY: row `column + i` of the transpose.
-            unsafe { _mm512_storeu_pd(to.add((column + i) * to_row).cast(), row) };
+/// The pointers must be good for [`SIDE`] rows of that many columns, and the other way round.
+struct Groups {
+    from: *const f32,
+    from_row: usize,
+    to: *mut f32,
+    to_row: usize,
+    columns: usize,
+}
+
+impl Part for Groups {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        const { assert!(SIDE.is_multiple_of(S::LANES)) }
+        let Self { from, from_row, to, to_row, columns } = self;
+        for column in (0..columns).step_by(GROUP) {
+            for row in (0..SIDE).step_by(S::LANES) {
+                // SAFETY: as the caller vouches: a vector's rows of the group, which become parts of `GROUP` rows.
+                unsafe {
+                    let rows = S::every_fourth(from.add(row * from_row + column), from_row, S::LANES, GROUP);
+                    for (i, &turned) in S::turn(rows).iter().enumerate() {
+                        S::store(to.add((column + i) * to_row + row), turned);
+                    }
+                }
+            }
         }
     }
 }

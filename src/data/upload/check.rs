@@ -3,6 +3,7 @@
 use super::{CLASSES_MAX, Part, Parts, Upload, UploadError};
 use crate::data::{Dataset, DatasetInfo, Split};
 use crate::engine::shape::Shape;
+use crate::text::hidden_character;
 
 /// Longest name of a class, in characters.
 const CLASS_NAME_MAX: usize = 120;
@@ -103,5 +104,5 @@ fn class_names(upload: &Upload, train: &Split, test: &Split) -> Result<Vec<Strin
 }
 
 fn is_class_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.chars().count() <= CLASS_NAME_MAX && !name.chars().any(char::is_control)
+    !name.trim().is_empty() && name.chars().count() <= CLASS_NAME_MAX && hidden_character(name).is_none()
 }

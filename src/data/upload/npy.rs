@@ -12,7 +12,7 @@
 use std::io::{self, Read};
 
 use super::CLASSES_MAX;
-use crate::data::Values;
+use crate::data::{Values, damage};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Longest header: a plain array's has 128 bytes.
@@ -53,12 +53,12 @@ pub(super) enum NpyError {
     Label { index: usize, value: i128 },
     /// The stream fails: damaged compression, a wrong checksum.
     #[error("cannot be read: {0}")]
-    Stream(String),
+    Stream(&'static str),
 }
 
 impl From<io::Error> for NpyError {
     fn from(error: io::Error) -> Self {
-        Self::Stream(error.to_string())
+        Self::Stream(damage::of_stream(&error))
     }
 }
 

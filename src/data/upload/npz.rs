@@ -6,26 +6,49 @@
 //! The archive is read from its beginning, entry by entry. Its directory, at the end, is not looked at: it repeats what
 //! is said before each entry, and room would be made for as many entries as it claims.
 
-use std::io::Read;
+use std::io::{BufRead, ErrorKind, Read};
 
 use zip::read::{ZipFile, read_zipfile_from_stream};
+use zip::result::ZipError;
 
 use super::npy::{self, Array, NpyError};
 use super::{FILE, Part, Parts, Place, UploadError};
-use crate::data::Values;
+use crate::data::{Values, damage};
 
 /// Most entries of an archive.
 const ENTRIES_MAX: usize = 1000;
 
+/// The first bytes of a file in an archive.
+const ENTRY: &[u8] = b"PK\x03\x04";
+
+/// Why an entry of an archive cannot be read.
+fn of_archive(error: &ZipError) -> &'static str {
+    match error {
+        ZipError::UnsupportedArchive(_) | ZipError::InvalidPassword => {
+            "the archive is encrypted or written in a way that is not read here; numpy.savez_compressed writes one that is"
+        }
+        ZipError::Io(error) if error.kind() != ErrorKind::UnexpectedEof => damage::of_stream(error),
+        _ => "the archive is damaged or cut off",
+    }
+}
+
 /// Reads an archive whose arrays have at most `left` bytes together.
-pub(super) fn read(mut stream: impl Read, mut left: u64) -> Result<Parts, UploadError> {
+pub(super) fn read(mut stream: impl BufRead, mut left: u64) -> Result<Parts, UploadError> {
+    let start = stream.fill_buf()?;
+    if !start.starts_with(ENTRY) {
+        let kind = damage::kind_of_file(&start[..start.len().min(64)]);
+        return Err(UploadError::fault(
+            FILE,
+            format!("not an .npz archive, as numpy.savez_compressed writes it: {kind}"),
+        ));
+    }
     let (mut train, mut test, mut together) =
         (Slot::new(["x_train", "y_train"]), Slot::new(["x_test", "y_test"]), Slot::new(["x", "y"]));
     let mut others = Vec::new();
     let whole = |detail: String| UploadError::fault(FILE, detail);
     for _ in 0..ENTRIES_MAX {
         let entry = read_zipfile_from_stream(&mut stream);
-        let Some(entry) = entry.map_err(|error| whole(format!("not an .npz archive: {error}")))? else {
+        let Some(entry) = entry.map_err(|error| whole(of_archive(&error).into()))? else {
             return match [train, test, together].map(Slot::part) {
                 [Some(train), Some(test), _] => Ok(Parts::Split { train, test }),
                 [_, _, Some(part)] => Ok(Parts::Together(part)),

@@ -15,6 +15,7 @@ use super::{DecodeError, Input, InputError, PixelRange};
 /// The keys of which a body has exactly one.
 const IMAGE_KEYS: [&str; 3] = ["image", "images", "instances"];
 const RANGE_KEY: &str = "pixel_range";
+const WRONG_RANGE: &str = "`pixel_range` is \"0-1\" or \"0-255\"";
 
 /// What a JSON body says.
 #[derive(Debug)]
@@ -35,7 +36,13 @@ pub(super) fn read(body: &[u8], input: &Input, room: Room<'_>) -> Result<Body, D
         return Err(DecodeError::Memory(bytes));
     }
     let pixel_range = outcome.map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => InputError::unprocessable(e.to_string()).at(sink.root.clone()),
+        serde_json::error::Category::Data if sink.root == format!("#/{RANGE_KEY}") => {
+            InputError::unprocessable(WRONG_RANGE).at(sink.root.clone())
+        }
+        serde_json::error::Category::Data => {
+            let detail = "images, or an object with `image`, `images` or `instances`, are needed";
+            InputError::unprocessable(detail).at(sink.root.clone())
+        }
         _ => InputError::malformed(format!("the body is not JSON: {e}")),
     })?;
     Ok(Body { content: sink.content()?, pixel_range })
@@ -68,7 +75,9 @@ impl<'de> Visitor<'de> for Root<'_, '_> {
         while let Some(key) = object.next_key::<String>()? {
             sink.root = format!("#/{}", key.replace('~', "~0").replace('/', "~1"));
             if key == RANGE_KEY {
-                range = object.next_value()?;
+                let text: Option<String> = object.next_value()?;
+                let read = text.map(|text| text.parse()).transpose();
+                range = read.map_err(|_| sink.refuse(WRONG_RANGE))?;
             } else if !IMAGE_KEYS.contains(&key.as_str()) {
                 return Err(sink.refuse(unknown(&key)));
             } else if images.is_some() {

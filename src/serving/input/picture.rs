@@ -156,7 +156,10 @@ fn too_large() -> InputError {
 fn fault(error: &ImageError) -> InputError {
     match error {
         ImageError::Limits(_) => too_large(),
-        _ => InputError::malformed(format!("damaged picture: {error}")),
+        ImageError::Unsupported(_) => InputError::malformed(
+            "damaged picture: it is of a kind of PNG or JPEG that is not read here; save it as an ordinary one",
+        ),
+        _ => InputError::malformed("damaged picture: it is cut off, or not as its format has it"),
     }
 }
 

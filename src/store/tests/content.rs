@@ -45,11 +45,14 @@ async fn a_checkpoint_takes_the_place_of_the_former() {
         let event = saved(run, house.next_id(run.job).await, step);
         house.save_checkpoint(run, &checkpoint, news(&[event], &progress(step), &figures(step))).await.unwrap();
         assert!(same(&house.checkpoint(run.job).await.unwrap().unwrap(), &checkpoint));
+        let size = house.checkpoint_size(run.job).await.unwrap().unwrap();
+        assert_eq!((size.sha256, size.bytes), (checkpoint.sha256.clone(), len as u64));
         assert_eq!(house.count("select count(*) from chunks").await, chunks, "no more than those of the newest");
         assert_eq!(house.count("select count(*) from blobs").await, 1);
         assert_eq!(house.get(run.job).await.progress.step, step);
     }
     assert_eq!(house.checkpoint(Uuid::nil()).await.unwrap(), None);
+    assert_eq!(house.checkpoint_size(Uuid::nil()).await.unwrap(), None);
 }
 
 #[tokio::test]

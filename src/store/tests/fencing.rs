@@ -15,6 +15,7 @@ async fn all_writes_are_refused(house: &House, run: RunKey) {
         house.finish(run, &end(Status::Failed, StopReason::Error, Some("x")), at(8)).await.err(),
         house.give_back(run, 90, at(8)).await.err(),
         house.stop_requested(run).await.err(),
+        house.record_build(run, &build("avx2")).await.err(),
     ];
     for (i, error) in refused.iter().enumerate() {
         assert!(matches!(error, Some(StoreError::Fenced)), "write {i}: {error:?}");

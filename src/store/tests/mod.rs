@@ -24,6 +24,7 @@ use super::chunks::hex;
 use super::*;
 use crate::data::{DatasetInfo, Dtype};
 use crate::engine::shape::Shape;
+use crate::job::build::Build;
 use crate::job::event::{Alert, Epoch, Event, EventBody, Metrics, Saved};
 use crate::job::plan::{Plan, Premises};
 use crate::job::spec::TrainSpec;
@@ -257,6 +258,11 @@ fn saved(run: RunKey, id: u64, step: u64) -> Event {
 
 fn alert(run: RunKey, id: u64) -> Event {
     event(run, id, EventBody::Alert(Alert { code: "diverged".into(), detail: "the loss is not finite".into() }))
+}
+
+/// A build with these kernels.
+fn build(kernels: &str) -> Build {
+    Build { version: "0.1.0".into(), commit: None, kernels: kernels.into(), cpu: "a processor".into() }
 }
 
 /// Bytes that differ from place to place, and with the seed.

@@ -12,7 +12,12 @@ async fn all_is_found_again() {
     let waiting = house.submit().await;
     let told = async |house: &House| {
         let jobs = [trained.job, running.job, waiting];
-        (house.told(jobs[0]).await, house.told(jobs[1]).await, house.told(jobs[2]).await, house.models().await.unwrap())
+        (
+            house.told(jobs[0]).await,
+            house.told(jobs[1]).await,
+            house.told(jobs[2]).await,
+            house.models(None, 200).await.unwrap().data,
+        )
     };
     let before = told(&house).await;
     let house = house.reopen().await;

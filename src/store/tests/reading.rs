@@ -36,6 +36,58 @@ async fn jobs_are_listed_page_by_page_in_both_orders() {
 }
 
 #[tokio::test]
+async fn a_deleted_job_keeps_its_place_in_the_list() {
+    let house = House::new().await;
+    let mut oldest = Vec::new();
+    for _ in 0..6 {
+        let run = house.running().await;
+        house.succeed(run, vec![1]).await;
+        oldest.push(run.job);
+    }
+    for gone in [5, 2, 3] {
+        house.delete_job(oldest[gone]).await.unwrap();
+    }
+    let newest = JobQuery { limit: 10, ..JobQuery::default() };
+    for (after, rest) in [(5, vec![4, 1, 0]), (3, vec![1, 0]), (2, vec![1, 0]), (4, vec![1, 0])] {
+        let expected: Vec<_> = rest.into_iter().map(|job: usize| oldest[job]).collect();
+        assert_eq!(ids(&house, JobQuery { after: Some(oldest[after]), ..newest }).await, (expected, false), "{after}");
+    }
+    let from_oldest = JobQuery { order: Order::Oldest, after: Some(oldest[2]), limit: 1, ..newest };
+    assert_eq!(ids(&house, from_oldest).await, (vec![oldest[4]], false));
+    for (job, accepted) in [(oldest[2], true), (oldest[4], true), (Uuid::nil(), false)] {
+        assert_eq!(house.job_was_accepted(job).await.unwrap(), accepted);
+    }
+}
+
+#[tokio::test]
+async fn a_job_names_each_build_that_trained_it_once() {
+    let house = House::new().await;
+    let run = house.running().await;
+    for kernels in ["avx512", "avx2", "avx512"] {
+        house.record_build(run, &build(kernels)).await.unwrap();
+    }
+    assert_eq!(house.get(run.job).await.trained_with, [build("avx512"), build("avx2")]);
+    house.succeed(run, vec![1]).await;
+    let again = NewJob { reproduces: Some(run.job), ..new_job(&json!({})) };
+    house.insert_job(&again).await.unwrap();
+    let again = house.claimed().await.run;
+    house.record_build(again, &build("avx2")).await.unwrap();
+    let events = house.succeed(again, vec![2]).await;
+    let kinds: Vec<_> = events.iter().map(|event| event.body.kind()).collect();
+    assert_eq!(kinds, ["alert", "state", "done"], "in the log's order");
+    assert_eq!(events[0].id + 2, events[2].id);
+    let job = house.get(again.job).await;
+    let texts: Vec<_> = job.differs_in.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (job.reproduced, texts),
+        (Some(false), vec!["kernels: avx2, avx512 (original), avx2 (reproduction)".into()])
+    );
+    // What the original was trained with stays known.
+    house.delete_job(run.job).await.unwrap();
+    assert_eq!(house.get(again.job).await.differs_in, job.differs_in);
+}
+
+#[tokio::test]
 async fn jobs_are_listed_by_state() {
     let house = House::new().await;
     let succeeded = house.running().await;
@@ -129,7 +181,7 @@ async fn versions_count_up_for_each_model() {
         house.succeed(run, vec![i as u8]).await;
         jobs.push(job.id);
     }
-    let models = house.models().await.unwrap();
+    let models = house.models(None, 200).await.unwrap().data;
     let shape: Vec<_> = models
         .iter()
         .map(|m| {
@@ -141,7 +193,7 @@ async fn versions_count_up_for_each_model() {
         })
         .collect();
     let a = vec![(3, jobs[3]), (2, jobs[2]), (1, jobs[0])];
-    assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "that with the newest version first");
+    assert_eq!(shape, [("a", 3, a), ("b", 1, vec![(1, jobs[1])])], "by their names, the newest version of each first");
 
     let version = async |name, version| house.model_version(name, version).await.unwrap();
     let newest = house.newest_model().await.unwrap().unwrap();
@@ -201,7 +253,7 @@ async fn weights_that_no_job_has_trained_are_versions_too() {
     let model = house.model("digits").await.unwrap().unwrap();
     assert_eq!((model.latest_version, &model.versions[..2]), (3, &[again, version.clone()][..]));
     assert_eq!((model.versions[2].source, model.versions[2].job), (Source::Job, Some(run.job)));
-    assert_eq!(house.models().await.unwrap(), [model]);
+    assert_eq!(house.models(None, 200).await.unwrap().data, [model]);
     assert_eq!(house.model_version("digits", Some(2)).await.unwrap(), Some(version));
     assert_eq!(house.weights(&sha256(&[2])).await.unwrap(), Some(vec![2]));
     assert_eq!(house.model("none").await.unwrap(), None);

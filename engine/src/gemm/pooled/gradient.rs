@@ -53,8 +53,7 @@ unsafe fn fill<G: Group>(pooled: &Pooled, x: *const f32, squares: *mut f32) {
             // SAFETY: the rows and these columns lie within the image, and their squares within theirs.
             unsafe {
                 let upper = x.add(row * pitch + column);
-                let of_columns = G::squares(upper, upper.add(pitch), pitch - column);
-                of_columns.store_first(squares.add(row * squares_pitch + from), u16::MAX);
+                G::squares(upper, upper.add(pitch), pitch - column, squares.add(row * squares_pitch + from));
             }
         }
     }
@@ -117,7 +116,7 @@ impl Groups<'_> {
             unsafe {
                 self.fill_in(first, &mut chunk, db);
                 for (u, sums) in sums.iter_mut().enumerate() {
-                    let windows = which.of_taps(chunk.first, chunk.count, width, u);
+                    let windows = which.of_taps::<G>(chunk.first, chunk.count, width, u);
                     self.add_row(&chunk, windows, u, sums);
                 }
             }
@@ -212,13 +211,18 @@ impl Groups<'_> {
         }
     }
 
+    /// Stores the sums of a row of the filters; +0 for −0.
+    ///
     /// # Safety
     /// As [`load`](Self::load).
     #[inline(always)]
     unsafe fn store<G: Group, const V: usize>(&self, row: *mut f32, values: [G; V]) {
         for (v, values) in values.into_iter().enumerate() {
             // SAFETY: as the caller vouches; the lanes alone are touched that are filters.
-            unsafe { values.store_first(row.add(v * LANES), self.pooled.lanes_of(self.group + v)) };
+            unsafe {
+                let values = values.without_sign_of_zero();
+                values.store_first(row.add(v * LANES), self.pooled.lanes_of(self.group + v));
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl Pooled {
     }
 
     fn is_possible_on(path: Path, kernel: usize) -> bool {
-        !path.is_portable() && matches!(kernel, 3 | 5)
+        path != Path::Portable && matches!(kernel, 3 | 5)
     }
 
     /// Sixteens of filters.

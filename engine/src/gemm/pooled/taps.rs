@@ -12,9 +12,8 @@
 //!   . . . 9 8 .
 //! ```
 //!
-//! With finite filters the sums are the same to the bit, but for the sign of one that is zero.
-
-use std::arch::x86_64::_pext_u64;
+//! With finite filters the sums are the same to the bit, but for the sign of one that is zero: so what they end in is +0 for
+//! −0, the results and the gradients of the filters.
 
 use super::group::Group;
 use super::{LANES, Pooled};
@@ -76,16 +75,22 @@ impl Windows {
     /// rows have `width`, a bit each.
     ///
     /// # Safety
-    /// The processor must have BMI2.
+    /// The processor must have the instructions of `G`.
     #[inline(always)]
-    pub(super) unsafe fn of_taps(&self, [mut i, mut j]: [usize; 2], count: usize, width: usize, u: usize) -> u64 {
+    pub(super) unsafe fn of_taps<G: Group>(
+        &self,
+        [mut i, mut j]: [usize; 2],
+        count: usize,
+        width: usize,
+        u: usize,
+    ) -> u64 {
         let (mut windows, mut at) = (0, 0);
         while at < count {
             let part = (width - j).min(count - at).min(MOST / 2);
             let columns = self.0[(2 * i + u) % MOST] | self.0[(2 * i + u + 1) % MOST];
             let every_other = (u64::MAX / 3) >> (MOST - 2 * part);
             // SAFETY: as the caller vouches.
-            windows |= unsafe { _pext_u64(columns.rotate_right(2 * j as u32), every_other) } << at;
+            windows |= unsafe { G::extract_bits(columns.rotate_right(2 * j as u32), every_other) } << at;
             at += part;
             (i, j) = if j + part == width { (i + 1, 0) } else { (i, j + part) };
         }

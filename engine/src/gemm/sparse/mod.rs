@@ -16,7 +16,8 @@
 //! ```
 //!
 //! The list is gone through in order, and every sum begins with what is there: how a window is cut into blocks changes no
-//! bit.
+//! bit. Nor does it that zeros are left out, if what they multiply is finite: a sum that is zero is always +0, unless nothing
+//! is listed for it.
 
 mod lists;
 
@@ -214,7 +215,8 @@ impl<const R: usize, const W: usize> Part for Block<'_, R, W> {
                 for (r, totals) in totals.iter().enumerate() {
                     for (w, totals) in totals.iter().enumerate() {
                         for (h, &total) in totals.iter().enumerate().take(halves) {
-                            S::store(into.add(r * sums.into_pitch + w * SLOT + h * S::LANES), total);
+                            let to = into.add(r * sums.into_pitch + w * SLOT + h * S::LANES);
+                            S::store(to, S::without_sign_of_zero(total));
                         }
                     }
                 }
