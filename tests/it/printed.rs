@@ -65,6 +65,8 @@ pub(crate) fn normalised(text: &str, numbers: Numbers) -> String {
 fn replaced(word: &str, before: &str, after: &str, numbers: Numbers) -> Option<&'static str> {
     let is_of = |key: &&str| before.ends_with(&format!("\"{key}\":")) || before.ends_with(&format!("\n{key}: "));
     let changes = (is_number(word) && after.starts_with(" s)")) || VOLATILE.iter().any(is_of);
+    // A figure on the way is one of the moment at which it was due.
+    let of_moment = is_number(word) && before.lines().next_back().is_some_and(|l| l.contains("\"type\":\"metrics\""));
     let of_kernels = numbers == Numbers::Places && (is_fraction(word) || is_hash(word));
     if is_uuid(word) {
         Some("UUID")
@@ -72,7 +74,7 @@ fn replaced(word: &str, before: &str, after: &str, numbers: Numbers) -> Option<&
         Some("TIME")
     } else if word.strip_prefix("127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok()) {
         Some("127.0.0.1:PORT")
-    } else if changes || of_kernels {
+    } else if changes || of_moment || of_kernels {
         Some("N")
     } else {
         None

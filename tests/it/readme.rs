@@ -336,10 +336,10 @@ async fn its_limits_are_those_of_the_server() {
     };
     let spaces = |bytes: usize| vec![b' '; bytes];
     let row = |row: &str| assert!(README.contains(row), "README: {row}");
-    row("| body of a request | 16 MiB; a spec, or what to change of one, 1 MiB | 413 |");
+    row("| body of a request; a JSON document, such as a spec | 16 MiB; 1 MiB | 413 |");
+    assert_eq!(status("POST", "/predict", spaces((16 << 20) + 1)).await, 413);
     assert_eq!(status("POST", "/v1/jobs", spaces((1 << 20) + 1)).await, 413);
     assert_eq!(status("POST", "/v1/jobs", spaces(1 << 20)).await, 422, "an empty spec");
-    assert_eq!(status("POST", "/predict", spaces((16 << 20) + 1)).await, 413);
     row("| a page of a list | `limit` 1 to 200, by default 50 (events 10,000 and 500, samples 100 and 20) | 400 |");
     for (path, most) in
         [("/v1/jobs", 200), ("/v1/models", 200), ("/v1/datasets", 200), ("/v1/datasets/mnist/samples", 100)]
