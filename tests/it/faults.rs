@@ -282,7 +282,7 @@ async fn errors_are_sentences_of_ours() {
         ((404, "GET", "/v1/jobs/%E2%80%AEabc".into(), None, vec![]), "no job \\\\u{202e}abc"),
         ((404, "GET", "/v1/jobs/%00".into(), None, vec![]), "no job \\\\0"),
         ((404, "POST", "/v1/jobs/%E2%80%AEabc/fork".into(), json, b"{}".to_vec()), "no job \\\\u{202e}abc"),
-        ((404, "GET", "/v1/jobs?after=%E2%80%AE".into(), None, vec![]), "u{202e}"),
+        ((400, "GET", "/v1/jobs?after=%E2%80%AE".into(), None, vec![]), "u{202e}"),
         (
             (422, "POST", "/v1/models".into(), multipart, weights(&one_tensor("zz\u{202e}"))),
             "the network has no tensor `zz\\\\u{202e}`",
