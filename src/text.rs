@@ -3,6 +3,12 @@
 //! Some characters do not show, or change how what stands around them shows: U+202E turns the text after it, so that
 //! `gpj.exe` looks like `exe.jpg`. In a name they only deceive.
 
+use std::borrow::Cow;
+
+mod json_error;
+
+pub use json_error::json_error;
+
 /// Format characters (General_Category=Cf, Unicode 16), and the two that end lines and paragraphs.
 const FORMAT: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
@@ -45,6 +51,15 @@ pub fn hidden_character(name: &str) -> Option<char> {
     None
 }
 
+/// A text with escapes (`\u{202e}`, `\n`) in place of the characters that do not show or change how others show.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if is_hidden(c) { c.escape_debug().to_string() } else { c.into() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
 /// Whether a character is a control or format character.
 pub fn is_hidden(c: char) -> bool {
     c.is_control() || FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c))
@@ -69,6 +84,12 @@ mod tests {
         ] {
             assert_eq!(hidden_character(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_deceives_is_escaped() {
+        assert_eq!(visible("손글씨 `a` \\ \"b\""), "손글씨 `a` \\ \"b\"");
+        assert_eq!(visible("\u{202e}gpj\0 \n\u{ad}"), "\\u{202e}gpj\\0 \\n\\u{ad}");
     }
 
     #[test]

@@ -88,13 +88,13 @@ pub(crate) struct PowerArgs {
     /// Whose last checkpoint is kept
     #[arg(long, env = "DOJANG_KEEP_CHECKPOINTS", value_name = "WHOSE", value_enum, default_value_t = Kept::Ended, help_heading = "Data")]
     keep_checkpoints: Kept,
-    /// Checkpoints of ended jobs that are kept, at most: those of the jobs that ended last [default: 100]
+    /// Checkpoints of ended jobs that are kept, at most: those of the jobs that ended last; 0 keeps none [default: 100]
     #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_COUNT", value_name = "N", help_heading = "Data")]
     checkpoints_max_count: Option<u64>,
-    /// Bytes of the checkpoints of ended jobs that are kept, at most, or with a unit (4GiB) [default: 1GiB]
-    #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_BYTES", value_name = "SIZE", value_parser = parse_bytes, help_heading = "Data")]
+    /// Bytes of the checkpoints of ended jobs that are kept, at most, or with a unit (4GiB); 0 keeps none [default: 1GiB]
+    #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_BYTES", value_name = "SIZE", value_parser = parse_bytes_or_none, help_heading = "Data")]
     checkpoints_max_bytes: Option<u64>,
-    /// Days after the end of a job that its checkpoint is kept, at most [default: no bound]
+    /// Days after the end of a job that its checkpoint is kept, at most; 0 keeps none [default: no bound]
     #[arg(long, env = "DOJANG_CHECKPOINTS_MAX_AGE", value_name = "DAYS", value_parser = parse_days, help_heading = "Data")]
     checkpoints_max_age: Option<Duration>,
 }
@@ -149,6 +149,11 @@ fn parse_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads a size that may be nothing.
+fn parse_bytes_or_none(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" { Ok(0) } else { parse_bytes(text) }
+}
+
 /// Reads a size in which some requests fit.
 fn parse_serving_memory(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 16 << 20;
@@ -172,7 +177,7 @@ fn parse_days(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a number of days; write it like 30 or 0.5");
     let days: f64 = text.trim().parse().map_err(|_| wrong())?;
     let seconds = days * 24.0 * 3600.0;
-    if seconds > 0.0 { Duration::try_from_secs_f64(seconds).map_err(|_| wrong()) } else { Err(wrong()) }
+    if seconds >= 0.0 { Duration::try_from_secs_f64(seconds).map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 /// Serves until a signal.
@@ -213,4 +218,18 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Ended, CliError> {
 /// Says what a person needs who finds a port taken.
 pub(crate) fn say_taken(wanted: SocketAddr, taken: SocketAddr) {
     say(&format!("{wanted} is taken; listening on {taken} instead"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_of_zero_keeps_no_checkpoint() {
+        assert_eq!((parse_bytes_or_none("0"), parse_bytes_or_none("4GiB")), (Ok(0), Ok(4 << 30)));
+        assert_eq!((parse_days("0"), parse_days("0.5")), (Ok(Duration::ZERO), Ok(Duration::from_secs(43_200))));
+        for wrong in ["-1", "nan", "x", ""] {
+            assert!(parse_bytes_or_none(wrong).is_err() && parse_days(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError};
 
 use super::error::Problem;
+use super::pause;
 use crate::memory::{MemoryAccount, MemoryUse, Reservation};
 
 /// Most bytes of a body that is a document of JSON: a spec, or what to change of one.
@@ -67,6 +68,9 @@ fn unreadable(error: &axum::Error) -> Problem {
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");
         }
         cause = error.source();
+    }
+    if pause::is_stalled(error) {
+        return Problem::stalled();
     }
     Problem::bad_request("the body could not be read to its end")
 }

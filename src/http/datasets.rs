@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::error::Problem;
-use super::list::{List, PageParams, check_limit};
+use super::list::{Limit, List, PageParams};
 use super::params::{Params, Path};
 use crate::data::library::{Listing, RemoveError};
 use crate::engine::samples::Inputs;
@@ -52,7 +52,7 @@ pub(super) struct SampleParams {
     #[serde(default)]
     offset: usize,
     #[serde(default = "default_limit")]
-    limit: u32,
+    limit: Limit<100>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -63,8 +63,8 @@ enum Part {
     Test,
 }
 
-fn default_limit() -> u32 {
-    20
+fn default_limit() -> Limit<100> {
+    Limit(20)
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +99,6 @@ pub(super) async fn samples(
     Path(name): Path<String>,
     Params(params): Params<SampleParams>,
 ) -> Result<Json<List<Sample>>, Problem> {
-    check_limit(params.limit, 100)?;
     let library = api.scheduler.library().clone();
     if library.info(&name).is_none() {
         return Err(no_such_dataset(&name));
@@ -116,7 +115,7 @@ pub(super) async fn samples(
         Part::Train => &dataset.train,
         Part::Test => &dataset.test,
     };
-    let last = params.offset.saturating_add(params.limit as usize).min(split.len());
+    let last = params.offset.saturating_add(params.limit.0 as usize).min(split.len());
     let data: Vec<_> = (params.offset.min(last)..last)
         .map(|index| Sample { index, label: split.labels[index], input: split.input(index).into() })
         .collect();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::api::Api;
 use super::error::Problem;
 use super::jobs::find;
-use super::list::check_limit;
+use super::list::Limit;
 use super::params::{JobId, Params};
 use crate::store::Looks;
 
@@ -21,11 +21,11 @@ pub(super) struct DiagnosticsParams {
     after: u64,
     /// The newest so many.
     #[serde(default = "default_limit")]
-    limit: u32,
+    limit: Limit<100>,
 }
 
-fn default_limit() -> u32 {
-    20
+fn default_limit() -> Limit<100> {
+    Limit(20)
 }
 
 #[derive(Debug, Serialize)]
@@ -40,8 +40,7 @@ pub(super) async fn show(
     JobId(id): JobId,
     Params(params): Params<DiagnosticsParams>,
 ) -> Result<Json<Answer>, Problem> {
-    check_limit(params.limit, 100)?;
     find(&api, id).await?;
-    let looks = api.scheduler.store().diagnostics(id, params.after, params.limit).await?;
+    let looks = api.scheduler.store().diagnostics(id, params.after, params.limit.0).await?;
     Ok(Json(Answer { job: id, looks }))
 }

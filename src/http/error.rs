@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::pause;
 use crate::data::library::RemoveError;
 use crate::data::upload::UploadError;
 use crate::job::fault::{Fault, Faults, Pointer};
@@ -16,6 +17,7 @@ use crate::scheduler::{RemoveDatasetError, SubmitError, WishError};
 use crate::serving::input::{InputError, InputErrorKind};
 use crate::serving::{ServeError, TryError};
 use crate::store::StoreError;
+use crate::text::visible;
 
 /// What a client is told of an error.
 #[derive(Debug, Serialize)]
@@ -72,6 +74,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the upload is larger than 512 MiB")
     }
 
+    /// A body of which nothing came for too long.
+    pub(super) fn stalled() -> Self {
+        let seconds = pause::LONGEST.as_secs();
+        Self::new(StatusCode::REQUEST_TIMEOUT, format!("nothing more of the body came for {seconds} s"))
+    }
+
     /// An upload that makes no dataset.
     pub(super) fn upload(Faults(faults): Faults) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the upload has {}", number(&faults))).with(faults)
@@ -104,13 +112,19 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        // Names that a client sends come back in many texts: none is left to forget.
+        self.detail = visible(&self.detail).into_owned();
+        for fault in &mut self.errors {
+            fault.detail = visible(&fault.detail).into_owned();
+            fault.pointer = uri_characters(&fault.pointer);
+        }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
             // The rest of the body is not read, so nothing more can come over this connection.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -270,10 +284,20 @@ impl From<MultipartError> for Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::upload_too_large();
         }
+        if pause::is_stalled(&error) {
+            return Self::stalled();
+        }
         Self::bad_request(
             "the form cannot be read: it ends too early, or its parts are not as multipart/form-data has them",
         )
     }
+}
+
+/// A pointer with everything percent-encoded that a URI does not hold.
+fn uri_characters(pointer: &str) -> String {
+    let encoded =
+        |byte: u8| if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    pointer.bytes().map(encoded).collect()
 }
 
 /// "1 fault", "2 faults".

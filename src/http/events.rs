@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::api::Api;
 use super::error::Problem;
-use super::list::{List, check_limit};
+use super::list::{Limit, List};
 use super::meters::Counted;
 use super::params::{JobId, Params, no_such_job};
 use crate::job::event::{Event, EventBody};
@@ -45,7 +45,7 @@ const RETRY: Duration = Duration::from_secs(2);
 #[serde(deny_unknown_fields)]
 pub(super) struct EventParams {
     after: Option<u64>,
-    limit: Option<u32>,
+    limit: Option<Limit<10_000>>,
 }
 
 pub(super) async fn of_job(
@@ -61,8 +61,7 @@ pub(super) async fn of_job(
         None => params.after.unwrap_or(0),
     };
     if prefers_json(&headers) {
-        let limit = params.limit.unwrap_or(PAGE);
-        check_limit(limit, 10_000)?;
+        let limit = params.limit.map_or(PAGE, |Limit(limit)| limit);
         let mut events = api.scheduler.store().events(id, after, limit + 1).await?;
         let has_more = events.len() > limit as usize;
         events.truncate(limit as usize);

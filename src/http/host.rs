@@ -237,6 +237,9 @@ impl FromStr for PublicUrl {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err("a scheme, a host and a port are enough".into());
         }
+        if !matches!(url.path(), "" | "/") {
+            return Err("it has a path; a public URL is a scheme, a host and a port, without one".into());
+        }
         let (scheme, authority) = parse_origin(&url.origin().ascii_serialization()).ok_or_else(wrong)?;
         Ok(Self { scheme, authority })
     }

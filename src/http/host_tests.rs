@@ -51,7 +51,7 @@ fn other_names_are_answered_where_they_are_listed() {
     ] {
         assert_eq!(status(&none, &[host.as_bytes()], "/"), 421, "{host}");
     }
-    let some = hosts(&["Dojang", "train.example.", "bücher.example"], Some("https://public.example/dojang/"));
+    let some = hosts(&["Dojang", "train.example.", "bücher.example"], Some("https://public.example/"));
     for (host, expected) in [
         ("dojang:8080", 200),
         ("DOJANG.", 200),
@@ -166,7 +166,7 @@ fn what_is_no_name_is_told() {
         let error = text.parse::<AllowedHost>().expect_err(text);
         assert!(error.contains(word), "{text}: {error}");
     }
-    for text in ["", "x", "ftp://x", "https://a@x", "https://x?y", "file:///x"] {
+    for text in ["", "x", "ftp://x", "https://a@x", "https://x?y", "https://x/path", "http://x//", "file:///x"] {
         assert!(text.parse::<PublicUrl>().is_err(), "{text}");
     }
 }

@@ -124,7 +124,11 @@ impl Form {
         if file.is_none() {
             faults.push(root.fault("the field `file` is missing: the weights, a safetensors file"));
         }
-        let spec = spec.and_then(|text| match parse_spec(text.as_bytes()) {
+        let is_blank = |text: &String| text.trim().is_empty();
+        if spec.as_ref().is_some_and(is_blank) {
+            faults.push(root.at(SPEC).fault("it is empty; a JSON object is needed"));
+        }
+        let spec = spec.filter(|text| !is_blank(text)).and_then(|text| match parse_spec(text.as_bytes()) {
             Ok(spec) => Some(spec),
             Err(of_spec) => {
                 faults.extend(of_spec.within(SPEC).0);

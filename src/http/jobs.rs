@@ -12,7 +12,7 @@ use super::api::Api;
 use super::body::Body;
 use super::error::Problem;
 use super::idempotency::Keyed;
-use super::list::{List, PAGE_MAX, check_limit, default_limit};
+use super::list::{Limit, List, PAGE_MAX, default_limit};
 use super::params::{JobId, Params, no_such_job};
 use crate::job::fault::{Faults, Pointer};
 use crate::job::json;
@@ -28,7 +28,7 @@ use crate::store::{JobQuery, Order};
 pub(super) struct ListParams {
     status: Option<Status>,
     #[serde(default = "default_limit")]
-    limit: u32,
+    limit: Limit<PAGE_MAX>,
     after: Option<String>,
     #[serde(default)]
     order: Direction,
@@ -46,7 +46,6 @@ pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<List<Job>>, Problem> {
-    check_limit(params.limit, PAGE_MAX)?;
     let order = match params.order {
         Direction::Desc => Order::Newest,
         Direction::Asc => Order::Oldest,
@@ -55,7 +54,7 @@ pub(super) async fn list(
         Some(text) => Some(accepted_job(&api, text).await?),
         None => None,
     };
-    let query = JobQuery { status: params.status, limit: params.limit, after, order };
+    let query = JobQuery { status: params.status, limit: params.limit.0, after, order };
     let page = api.scheduler.jobs(&query).await?;
     let last_id = page.data.last().map(|job| job.id.to_string());
     Ok(Json(List::page(page.data, page.has_more, last_id)))

@@ -1,5 +1,8 @@
 //! Lists: a page of data, and where the next one begins.
 
+use std::fmt;
+
+use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
@@ -34,8 +37,33 @@ impl<T> List<T> {
 pub(super) const PAGE_MAX: u32 = 200;
 
 /// Their number where nobody says how many.
-pub(super) fn default_limit() -> u32 {
-    50
+pub(super) fn default_limit() -> Limit<PAGE_MAX> {
+    Limit(50)
+}
+
+/// `?limit=`: a whole number from 1 to `MAX`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit<const MAX: u32>(pub(super) u32);
+
+impl<'de, const MAX: u32> Deserialize<'de> for Limit<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(LimitVisitor::<MAX>)
+    }
+}
+
+struct LimitVisitor<const MAX: u32>;
+
+impl<const MAX: u32> Visitor<'_> for LimitVisitor<MAX> {
+    type Value = Limit<MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from 1 to {MAX}")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Limit<MAX>, E> {
+        let limit = text.parse().ok().filter(|limit| (1..=MAX).contains(limit));
+        limit.map(Limit).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
 }
 
 /// `?limit=&after=` of a list whose ids are names.
@@ -43,7 +71,7 @@ pub(super) fn default_limit() -> u32 {
 #[serde(deny_unknown_fields)]
 pub(super) struct PageParams {
     #[serde(default = "default_limit")]
-    limit: u32,
+    limit: Limit<PAGE_MAX>,
     /// The last name of the page before.
     after: Option<String>,
 }
@@ -51,20 +79,11 @@ pub(super) struct PageParams {
 impl PageParams {
     /// The limit, and the name to go on after.
     pub(super) fn check(self) -> Result<(u32, Option<String>), Problem> {
-        check_limit(self.limit, PAGE_MAX)?;
         if let Some(name) = self.after.as_deref().filter(|name| !is_slug(name)) {
             let name = name.escape_debug();
             let detail = format!("the query string: `after` `{name}` is no name; it takes the `last_id` of a page");
             return Err(Problem::bad_request(detail));
         }
-        Ok((self.limit, self.after))
+        Ok((self.limit.0, self.after))
     }
-}
-
-/// Checks `limit` of a list.
-pub(super) fn check_limit(limit: u32, most: u32) -> Result<(), Problem> {
-    if (1..=most).contains(&limit) {
-        return Ok(());
-    }
-    Err(Problem::bad_request(format!("the query string: `limit` {limit} is not within 1 to {most}")))
 }

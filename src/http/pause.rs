@@ -1,5 +1,6 @@
 //! Bodies of requests that come in pieces: a client may pause between two of them, but not for ever.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,7 +12,24 @@ use hyper::body::{Frame, SizeHint};
 use crate::clock::Patience;
 
 /// Longest pause in a request's body.
-const LONGEST: Duration = Duration::from_secs(20);
+pub(super) const LONGEST: Duration = Duration::from_secs(20);
+
+/// Nothing of a body came for [`LONGEST`].
+#[derive(Debug, thiserror::Error)]
+#[error("nothing of the body came for too long")]
+struct Stalled;
+
+/// Whether a body's error, or one of its causes, is that nothing came for too long.
+pub(super) fn is_stalled(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Stalled>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
 
 /// A body that ends with an error when nothing of it comes for a while.
 struct Paused {
@@ -49,8 +67,7 @@ impl HttpBody for Paused {
             this.patience.begin_anew();
         }
         ready!(Pin::new(&mut this.patience).poll(cx));
-        let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing of the body came for too long");
-        Poll::Ready(Some(Err(axum::Error::new(late))))
+        Poll::Ready(Some(Err(axum::Error::new(Stalled))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -79,7 +96,7 @@ mod tests {
             axum::body::to_bytes(bounded(body, LONGEST), 10).await
         };
         assert_eq!(read(&[0, 19, 19, 19]).await.expect("it keeps coming").len(), 4);
-        assert!(read(&[0, 25]).await.is_err());
+        assert!(is_stalled(&read(&[0, 25]).await.expect_err("it stalls")));
         assert!(bounded(Body::empty(), LONGEST).is_end_stream());
     }
 }

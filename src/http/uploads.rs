@@ -168,7 +168,7 @@ pub(super) async fn text(part: &mut Part<'_>) -> Result<Option<String>, Problem>
 
 /// Reads `["a", "b"]` or `a, b`.
 fn class_names(text: &str) -> Result<Vec<String>, Fault> {
-    if !text.trim_start().starts_with('[') {
+    if !text.trim_start().starts_with(['[', '{']) {
         return Ok(text.split(',').map(|name| name.trim().to_owned()).collect());
     }
     serde_json::from_str(text).map_err(|_| {
@@ -269,7 +269,9 @@ mod tests {
         assert_eq!(faults[0].1, "unknown field `nmae`; did you mean `name`?");
         assert_eq!(faults[2].1, "a file is needed: curl -F file=@FILE");
         assert_eq!(faults[6].1, "the file `train_images` is missing");
-        for (name, detail) in [("a/b", "may hold only"), (".a", "may hold only"), ("", "an empty text")] {
+        for (name, detail) in
+            [("a/b", "may hold only"), (".a", "may hold only"), ("", "a name is needed"), ("  ", "a name is needed")]
+        {
             let faults = read(&[("name", None, name), ("file", Some("f"), "")]).await.expect_err("no name");
             assert!(faults[0].0 == "#/name" && faults[0].1.contains(detail) && faults.len() == 1, "{name}: {faults:?}");
         }

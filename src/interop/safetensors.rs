@@ -19,6 +19,7 @@ use crate::engine::checkpoint::{all_finite, floats, to_bytes};
 use crate::engine::loss::LossSpec;
 use crate::engine::network::{LayerSummary, Network, Tensor};
 use crate::engine::shape::Shape;
+use crate::job::json::repeated_key;
 
 /// The one metadata key: the crate's map of metadata has no order, and two keys would make the bytes random.
 const KEY: &str = "dojang";
@@ -46,6 +47,9 @@ pub enum ImportError {
     /// It is no safetensors file.
     #[error("not a safetensors file: {}", unreadable(.0))]
     Format(#[from] SafeTensorError),
+    /// A name stands twice in the header; which of the two counts is not defined.
+    #[error("not a safetensors file: its header has `{0}` twice")]
+    Repeated(String),
     /// A tensor is missing.
     #[error("the tensor `{name}` of shape {shape} is missing; the file has {found}")]
     Missing {
@@ -148,6 +152,9 @@ fn of_file(tensor: &Tensor, parameters: &[f32]) -> Vec<f32> {
 /// What is missing, too much, of another shape or type, or not finite.
 pub fn decode_weights(bytes: &[u8], network: &Network) -> Result<Vec<f32>, ImportError> {
     let file = SafeTensors::deserialize(bytes)?;
+    if let Some(name) = repeated_key(header(bytes)) {
+        return Err(ImportError::Repeated(name));
+    }
     // Before any memory is taken: then the weights are no larger than the file.
     let views = views(&file, network)?;
     let mut parameters = vec![0.0; network.parameter_count()];
@@ -162,6 +169,13 @@ pub fn decode_weights(bytes: &[u8], network: &Network) -> Result<Vec<f32>, Impor
         parameters[tensor.range.clone()].copy_from_slice(&tensor.storage.from_file(&values));
     }
     Ok(parameters)
+}
+
+/// The header of a file, JSON, after its length in 8 bytes.
+fn header(bytes: &[u8]) -> &[u8] {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return &[] };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    rest.get(..length).unwrap_or_default()
 }
 
 /// What a file has for each tensor of a network, in its order.

@@ -95,6 +95,17 @@ fn axes_in_another_order_are_recognised() {
 }
 
 #[test]
+fn a_name_that_stands_twice_is_refused() {
+    let tensor = |name: &str, range: &str| {
+        format!("\"{name}\": {{\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": {range}}}")
+    };
+    let header = format!("{{{}, {}}}", tensor("b1", "[0, 4]"), tensor("b1", "[0, 4]"));
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+    let error = decode_weights(&bytes, &network(&[1])).unwrap_err().to_string();
+    assert_eq!(error, "not a safetensors file: its header has `b1` twice");
+}
+
+#[test]
 fn a_negative_variance_is_refused() {
     let network = layers(&[3], json!([{"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-5}]));
     let of = |variance: &[f32]| {

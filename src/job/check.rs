@@ -38,6 +38,10 @@ fn members_of(
     }
     for field in fields {
         let checked = match (members.get(field.name), field.default.value()) {
+            (Some(Value::String(text)), None) if text.trim().is_empty() && matches!(field.kind, Kind::Text { .. }) => {
+                faults.push(place.at(field.name).fault(format!("a {} is needed: {}", field.name, field.doc)));
+                Value::Null
+            }
             (Some(value), _) => kind(field.kind, value, &place.at(field.name), faults),
             (None, Some(default)) => kind(field.kind, &default, &place.at(field.name), faults),
             (None, None) => {

@@ -1,11 +1,13 @@
 //! JSON without surprises: a key that comes twice is a fault, where most readers silently take the last.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::fault::{Faults, Pointer};
+use crate::text::json_error;
 
 /// Reads a JSON text.
 ///
@@ -18,7 +20,45 @@ pub fn parse(text: &[u8]) -> Result<Value, Faults> {
         Err(_) if text.iter().all(u8::is_ascii_whitespace) => {
             Err(Faults(vec![Pointer::root().fault("the body is empty; a JSON object is needed")]))
         }
-        Err(error) => Err(Faults(vec![Pointer::root().fault(format!("not readable as JSON: {error}"))])),
+        Err(error) => {
+            Err(Faults(vec![Pointer::root().fault(format!("not readable as JSON: {}", json_error(&error, text)))]))
+        }
+    }
+}
+
+/// The first key that comes twice in an object; `None` also if the text is no object.
+pub fn repeated_key(text: &[u8]) -> Option<String> {
+    let Keys { repeated } = serde_json::from_slice(text).ok()?;
+    repeated
+}
+
+struct Keys {
+    repeated: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Keys, A::Error> {
+        let (mut seen, mut repeated) = (HashSet::new(), None);
+        while let Some((key, IgnoredAny)) = members.next_entry::<String, IgnoredAny>()? {
+            if repeated.is_none() && !seen.insert(key.clone()) {
+                repeated = Some(key);
+            }
+        }
+        Ok(Keys { repeated })
     }
 }
 
@@ -56,7 +96,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strict, E> {
-        Number::from_f64(value).map(|n| Strict(Value::Number(n))).ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value)
+            .map(|n| Strict(Value::Number(n)))
+            .ok_or_else(|| E::custom("a number is too large for 64 bits"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
@@ -98,6 +140,12 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_key_is_found() {
+        assert_eq!(repeated_key(br#"{"a": {"c": 1}, "b": [1], "\u0061": 2, "b": 3}"#).as_deref(), Some("a"));
+        assert_eq!(repeated_key(br#"{"a": {"a": 1}}"#), None);
+    }
+
+    #[test]
     fn refuses_what_others_let_pass() {
         for (text, word) in [
             (&br#"{"a": 1, "a": 2}"#[..], "twice"),
@@ -105,9 +153,9 @@ mod tests {
             (b"", "empty"),
             (b"  \n", "empty"),
             (b"{\"a\": NaN}", "line 1"),
-            (b"{} x", "trailing"),
-            (b"1e999", "range"),
-            ("[".repeat(4000).as_bytes(), "recursion"),
+            (b"{} x", "after its end"),
+            (b"1e999", "too large"),
+            ("[".repeat(4000).as_bytes(), "nested too deeply"),
         ] {
             let Faults(faults) = parse(text).expect_err("unsound JSON");
             assert!(faults[0].detail.contains(word), "{}", faults[0].detail);

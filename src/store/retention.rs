@@ -120,7 +120,7 @@ fn beyond(bounds: CheckpointRetention, newest_first: Vec<Kept>, at: Timestamp) -
         let size = u64::try_from(kept.bytes).unwrap_or(u64::MAX);
         // One that is too large by itself does not cost the others their place.
         let is_too_large = size > bounds.max_bytes;
-        let is_too_old = bounds.max_age.is_some_and(|max| kept.age(at).is_some_and(|age| age > max));
+        let is_too_old = bounds.max_age.is_some_and(|max| kept.age(at).is_some_and(|age| max.is_zero() || age > max));
         if !kept.is_needed && (is_full || is_too_large || is_too_old) {
             return false;
         }

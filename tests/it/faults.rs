@@ -201,6 +201,14 @@ const LIBRARIES: &[&str] = &[
     "InvalidHeader",
     "Utf8Error",
     "Err(",
+    "EOF while",
+    "expected value",
+    "expected ident",
+    "trailing c",
+    "key must be",
+    "recursion limit",
+    "descr",
+    "4294967295",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +229,11 @@ async fn errors_are_sentences_of_ours() {
         let spec = json!({"dataset": {"name": "mnist"}, "network": [{"type": "affine", "units": 10}]}).to_string();
         let head = b"--B\r\ncontent-disposition: form-data; name=\"spec\"\r\n\r\n".to_vec();
         [head, spec.into_bytes(), b"\r\n".to_vec(), form("file", file)].concat()
+    };
+    let spec = |text: &[u8]| form("spec", text);
+    let one_tensor = |name: &str| {
+        let header = json!({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).to_string();
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat()
     };
     let (json, octets, jpeg) = (Some("application/json"), Some("application/octet-stream"), Some("image/jpeg"));
     let multipart = Some("multipart/form-data; boundary=B");
@@ -266,9 +279,43 @@ async fn errors_are_sentences_of_ours() {
         ((422, "POST", "/predict".into(), octets, vec![0; 5]), "5 bytes are not a whole number of images"),
         ((400, "POST", "/predict".into(), jpeg, b"\xff\xd8\xff\xe0\x00".to_vec()), "damaged picture: it is cut off"),
         ((400, "POST", "/predict".into(), Some("image/png"), b"\x89PNG\r\n\x1a\nx".to_vec()), "damaged picture"),
+        ((404, "GET", "/v1/jobs/%E2%80%AEabc".into(), None, vec![]), "no job \\\\u{202e}abc"),
+        ((404, "GET", "/v1/jobs/%00".into(), None, vec![]), "no job \\\\0"),
+        ((404, "POST", "/v1/jobs/%E2%80%AEabc/fork".into(), json, b"{}".to_vec()), "no job \\\\u{202e}abc"),
+        ((400, "GET", "/v1/jobs?after=%E2%80%AE".into(), None, vec![]), "u{202e}"),
+        (
+            (422, "POST", "/v1/models".into(), multipart, weights(&one_tensor("zz\u{202e}"))),
+            "the network has no tensor `zz\\\\u{202e}`",
+        ),
+        ((400, "GET", "/v1/jobs?limit=-1".into(), None, vec![]), "`limit` is `-1`; a whole number from 1 to 200"),
+        ((400, "GET", "/v1/models?limit=0".into(), None, vec![]), "`limit` is `0`; a whole number from 1 to 200"),
+        (
+            (400, "GET", "/v1/datasets/mnist/samples?limit=101".into(), None, vec![]),
+            "`limit` is `101`; a whole number from 1 to 100",
+        ),
+        ((400, "GET", format!("/v1/jobs/{id}/events?limit=x"), None, vec![]), "a whole number from 1 to 10000"),
+        ((400, "GET", format!("/v1/jobs/{id}/diagnostics?limit=-1"), None, vec![]), "a whole number from 1 to 100"),
+        ((422, "POST", "/v1/datasets".into(), multipart, form("class_names", b"{\"a\": 1}")), "a JSON list of texts"),
+        ((422, "POST", "/v1/models".into(), multipart, spec(b"{")), "it ends too early (line 1, column 1)"),
+        ((422, "POST", "/v1/models".into(), multipart, spec(b" ")), "it is empty; a JSON object is needed"),
         ((422, "POST", "/v1/jobs".into(), json, b"{\"webhook\": \"x\"}".to_vec()), "no URL: it has no scheme"),
     ];
-    for ((expected, method, path, kind, body), words) in cases {
+    let texts: [(&[u8], &str); 9] = [
+        (b"{", "it ends too early (line 1, column 1)"),
+        (b"[1", "it ends too early (line 1, column 2)"),
+        (b"\xff\xfe", "it is UTF-16"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b"[\"\xff\"]", "it is not UTF-8 (line 1, column 3)"),
+        (b"nonsense", "it is not JSON here (line 1, column 2)"),
+        (b"{} x", "there is something after its end (line 1, column 4)"),
+        (b"{\"a\": 1,}", "a comma too many"),
+        (b"1e999", "too large for 64 bits"),
+    ];
+    let documents = ["/v1/jobs".to_owned(), format!("/v1/jobs/{id}/fork"), "/v1/gradient-check".to_owned()];
+    let unreadable = documents
+        .iter()
+        .flat_map(|path| texts.map(|(text, words)| ((400, "POST", path.clone(), json, text.to_vec()), words)));
+    for ((expected, method, path, kind, body), words) in cases.into_iter().chain(unreadable) {
         let (status, problem) = send(&site, method, &path, kind, body).await;
         assert_eq!(status, expected, "{method} {path}: {problem}");
         let text = problem.to_string().replace("\\\"", "\"");

@@ -84,7 +84,9 @@ fn class_names(upload: &Upload, train: &Split, test: &Split) -> Result<Vec<Strin
     let names = match &upload.class_names {
         None => (0..=highest).map(|label| label.to_string()).collect(),
         Some(names) if names.len() <= highest => {
-            return fault(format!("{} names, but the highest label is {highest}", names.len()));
+            let (count, classes) = (names.len(), highest + 1);
+            let names = if count == 1 { "name" } else { "names" };
+            return fault(format!("{count} {names}, but {classes} classes: the highest label is {highest}"));
         }
         Some(names) => names.clone(),
     };

@@ -34,7 +34,7 @@ pub(super) enum NpyError {
     #[error("its header is not that of a plain array: {0}")]
     Header(String),
     /// The values are of a type that is not read here.
-    #[error("dtype `{found}` is not read here: {needed}")]
+    #[error("dtype {found} is not read here: {needed}")]
     Dtype { found: String, needed: &'static str },
     /// Column by column.
     #[error("its values lie in Fortran order; np.ascontiguousarray turns them into C order")]
@@ -156,13 +156,15 @@ impl Header {
     }
 
     fn parse(text: &str) -> Result<Self, NpyError> {
-        let dict = Dict::parse(text).ok_or_else(|| NpyError::Header(shortened(text)))?;
+        let dict = Dict::parse(text).map_err(NpyError::Header)?;
         let mut rest = dict.descr.chars();
         let order = rest.next();
         let kind = rest.next();
-        let (Some(order @ ('<' | '>' | '|' | '=')), Some(kind), Ok(size)) = (order, kind, rest.as_str().parse()) else {
-            return Err(NpyError::Header(format!("descr '{}'", shortened(&dict.descr))));
+        let (Some(order @ ('<' | '>' | '|' | '=')), Some(kind)) = (order, kind) else {
+            return Err(NpyError::Header(format!("`{}` is no dtype", shortened(&dict.descr))));
         };
+        // Objects have no size, dates a unit after it: neither is of a kind that is read.
+        let size = rest.as_str().parse().unwrap_or(0);
         if !(1..=RANK_MAX).contains(&dict.shape.len()) {
             let detail = format!("{} axes; arrays have 1 to {RANK_MAX}", dict.shape.len());
             return Err(NpyError::Header(detail));
@@ -175,7 +177,17 @@ impl Header {
     }
 
     fn dtype(&self, needed: &'static str) -> NpyError {
-        NpyError::Dtype { found: self.descr.clone(), needed }
+        let descr = shortened(&self.descr);
+        let found = match self.kind {
+            'O' => format!("`{descr}` (Python objects)"),
+            'U' | 'S' | 'a' => format!("`{descr}` (texts)"),
+            'b' => format!("`{descr}` (true or false)"),
+            'c' => format!("`{descr}` (complex numbers)"),
+            'M' | 'm' => format!("`{descr}` (dates or times)"),
+            'V' => format!("`{descr}` (raw bytes)"),
+            _ => format!("`{descr}`"),
+        };
+        NpyError::Dtype { found, needed }
     }
 
     /// Reads exactly the declared values, each by `value` from its bytes in little-endian order, and sees that nothing
@@ -241,39 +253,58 @@ struct Dict {
 }
 
 impl Dict {
-    fn parse(text: &str) -> Option<Self> {
-        let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    /// Reads a header's text.
+    ///
+    /// # Errors
+    /// The part of it that is not as NumPy writes it for a plain array.
+    fn parse(text: &str) -> Result<Self, String> {
+        const OTHER: &str = "it is not a dict of descr, fortran_order and shape, as NumPy writes it";
+        let braced = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let mut rest = braced.ok_or(OTHER)?;
         let mut dict = Self::default();
         let mut seen = [false; 3];
         while !rest.trim().is_empty() {
-            let (key, after) = quoted(rest)?;
-            let after = after.trim_start().strip_prefix(':')?.trim_start();
+            let (key, after) = quoted(rest).ok_or(OTHER)?;
+            let after = after.trim_start().strip_prefix(':').ok_or(OTHER)?.trim_start();
             let (place, after) = match key {
                 "descr" => {
-                    let (descr, after) = quoted(after)?;
+                    let (descr, after) = quoted(after).ok_or(
+                        "its dtype is structured, several fields a value; save each field as an array of its own",
+                    )?;
                     dict.descr = descr.into();
                     (0, after)
                 }
                 "fortran_order" => {
                     dict.fortran_order = after.starts_with("True");
-                    (1, after.strip_prefix("True").or_else(|| after.strip_prefix("False"))?)
+                    let after = after.strip_prefix("True").or_else(|| after.strip_prefix("False"));
+                    (1, after.ok_or("fortran_order is neither True nor False")?)
                 }
                 "shape" => {
-                    let (shape, after) = after.strip_prefix('(')?.split_once(')')?;
-                    let axes = shape.split(',').map(str::trim).filter(|axis| !axis.is_empty());
-                    dict.shape = axes.map(|axis| axis.parse().ok()).collect::<Option<_>>()?;
+                    let tuple = after.strip_prefix('(').and_then(|after| after.split_once(')'));
+                    let (shape, after) = tuple.ok_or("its shape is no tuple")?;
+                    dict.shape = axes(shape)?;
                     (2, after)
                 }
-                _ => return None,
+                _ => return Err(format!("`{}` is none of descr, fortran_order and shape", shortened(key))),
             };
             if std::mem::replace(&mut seen[place], true) {
-                return None;
+                return Err(format!("{key} comes twice"));
             }
             let after = after.trim_start();
-            rest = if after.is_empty() { after } else { after.strip_prefix(',')? };
+            rest = if after.is_empty() { after } else { after.strip_prefix(',').ok_or(OTHER)? };
         }
-        (seen == [true; 3]).then_some(dict)
+        if seen == [true; 3] { Ok(dict) } else { Err(OTHER.into()) }
     }
+}
+
+/// The axes of a shape, from the text between its parentheses.
+fn axes(shape: &str) -> Result<Vec<usize>, String> {
+    let axes = shape.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+    let read = |axis: &str| {
+        let wrong = || format!("its shape has the axis `{}`; axes are whole numbers from 0", shortened(axis));
+        axis.parse().map_err(|_| wrong())
+    };
+    axes.map(read).collect()
 }
 
 /// A text in quotes at the beginning, and what follows.

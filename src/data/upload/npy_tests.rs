@@ -113,6 +113,7 @@ fn headers_of_other_writers_are_read() {
         "",
         "{}",
         "{'descr': '|u1', 'fortran_order': False}",
+        "{'descr': 'u1', 'fortran_order': False}",
         "{'descr': '|u1', 'fortran_order': 0, 'shape': (2,)}",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (-2,)}",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), 'shape': (2,)}",
@@ -121,6 +122,28 @@ fn headers_of_other_writers_are_read() {
         "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (2,)}",
     ] {
         assert!(matches!(read_inputs(&npy_with_header(1, text, &[1, 2])), Err(NpyError::Header(_))), "{text}");
+    }
+}
+
+#[test]
+fn an_odd_dtype_or_shape_is_named_without_the_header() {
+    for (descr, shape, detail) in [
+        ("[('a', '<f4')]", "(2,)", "its dtype is structured"),
+        ("'|O'", "(2,)", "dtype `|O` (Python objects) is not read here"),
+        ("'<U5'", "(2,)", "dtype `<U5` (texts) is not read here"),
+        ("'<M8[ns]'", "(2,)", "dtype `<M8[ns]` (dates or times) is not read here"),
+        ("'|b1'", "(2,)", "dtype `|b1` (true or false) is not read here"),
+        ("'<c8'", "(2,)", "dtype `<c8` (complex numbers) is not read here"),
+        ("'x'", "(2,)", "`x` is no dtype"),
+        ("'<f4'", "(-1,)", "its shape has the axis `-1`; axes are whole numbers from 0"),
+        ("'<f4'", "(1.5, 2)", "its shape has the axis `1.5`"),
+        ("'<f4'", "(99999999999999999999,)", "its shape has the axis `99999999999999999999`"),
+        ("'<f4'", "[2]", "its shape is no tuple"),
+        ("'<f4'", "(1, 1, 1, 1, 1)", "5 axes; arrays have 1 to 4"),
+    ] {
+        let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+        let message = read_inputs(&npy_with_header(1, &header, &[0; 8])).unwrap_err().to_string();
+        assert!(message.contains(detail) && !message.contains("descr"), "{header}: {message}");
     }
 }
 

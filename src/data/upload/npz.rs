@@ -3,8 +3,9 @@
 //! The arrays have the names of Keras' `mnist.npz`: `x_train`, `y_train`, `x_test`, `y_test`; or there are only `x` and
 //! `y`, to be split. Others are left alone.
 //!
-//! The archive is read from its beginning, entry by entry. Its directory, at the end, is not looked at: it repeats what
-//! is said before each entry, and room would be made for as many entries as it claims.
+//! The archive is read from its beginning, entry by entry. Of its directory, at the end, only the last record is looked at,
+//! which tells that the file is whole: the others repeat what is said before each entry, and room would be made for as many
+//! entries as it claims.
 
 use std::io::{BufRead, ErrorKind, Read};
 
@@ -46,16 +47,26 @@ pub(super) fn read(mut stream: impl BufRead, mut left: u64) -> Result<Parts, Upl
         (Slot::new(["x_train", "y_train"]), Slot::new(["x_test", "y_test"]), Slot::new(["x", "y"]));
     let mut others = Vec::new();
     let whole = |detail: String| UploadError::fault(FILE, detail);
-    for _ in 0..ENTRIES_MAX {
+    for found in 0..ENTRIES_MAX {
         let entry = read_zipfile_from_stream(&mut stream);
         let Some(entry) = entry.map_err(|error| whole(of_archive(&error).into()))? else {
+            if !directory_is_whole(&mut stream, found)? {
+                return Err(whole("the archive is damaged or cut off: its directory, at the end, is not whole".into()));
+            }
+            let missing = missing(&train, &test, &together);
             return match [train, test, together].map(Slot::part) {
                 [Some(train), Some(test), _] => Ok(Parts::Split { train, test }),
                 [_, _, Some(part)] => Ok(Parts::Together(part)),
-                _ => Err(whole(format!(
-                    "the arrays x_train, y_train, x_test, y_test are needed, or x, y; others found: [{}]",
-                    others.join(", ")
-                ))),
+                _ => {
+                    let needed = missing
+                        .unwrap_or_else(|| "the arrays x_train, y_train, x_test, y_test are needed, or x, y".into());
+                    let found = if others.is_empty() {
+                        String::new()
+                    } else {
+                        format!("; others found: [{}]", others.join(", "))
+                    };
+                    Err(whole(needed + &found))
+                }
             };
         };
         let array = entry.name().trim_end_matches(".npy").to_owned();
@@ -69,6 +80,42 @@ pub(super) fn read(mut stream: impl BufRead, mut left: u64) -> Result<Parts, Upl
         }
     }
     Err(whole(format!("more than {ENTRIES_MAX} arrays")))
+}
+
+/// The arrays that are missing where some of those that belong together are there.
+fn missing(train: &Slot, test: &Slot, together: &Slot) -> Option<String> {
+    let needed = if train.is_empty() && test.is_empty() { vec![together] } else { vec![train, test] };
+    if needed.iter().all(|slot| slot.is_empty()) {
+        return None;
+    }
+    let missing: Vec<_> = needed.iter().flat_map(|slot| slot.missing()).collect();
+    let all: Vec<_> = needed.iter().flat_map(|slot| slot.names).collect();
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    Some(format!("{} {verb} missing: the arrays {} belong together", missing.join(", "), all.join(", ")))
+}
+
+/// Reads what follows the entries to its end; whether an end of the directory is there that lists as many entries as were
+/// found. Its comment, of up to 64 KiB, is the last of an archive.
+fn directory_is_whole(stream: &mut impl BufRead, entries: usize) -> std::io::Result<bool> {
+    const END: &[u8] = b"PK\x05\x06";
+    const END_SIZE: usize = 22;
+    const LONGEST: usize = END_SIZE + u16::MAX as usize;
+    let mut tail = Vec::new();
+    loop {
+        let bytes = stream.fill_buf()?;
+        let size = bytes.len();
+        if size == 0 {
+            break;
+        }
+        tail.extend_from_slice(bytes);
+        stream.consume(size);
+        tail.drain(..tail.len().saturating_sub(LONGEST));
+    }
+    let is_end = |record: &[u8]| {
+        let number = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+        record.starts_with(END) && number(10) == entries && record.len() >= END_SIZE + number(20)
+    };
+    Ok(tail.windows(END_SIZE).enumerate().any(|(at, _)| is_end(&tail[at..])))
 }
 
 /// Inputs and labels that belong together, as far as they were found.
@@ -99,6 +146,15 @@ impl Slot {
             self.labels = Some(npy::labels(&mut entry, left).map_err(fault)?);
         }
         Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inputs.is_none() && self.labels.is_none()
+    }
+
+    fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let there = [self.inputs.is_some(), self.labels.is_some()];
+        self.names.into_iter().zip(there).filter(|(_, is_there)| !is_there).map(|(name, _)| name)
     }
 
     fn places(&self) -> [Place; 2] {

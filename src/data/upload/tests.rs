@@ -206,9 +206,34 @@ fn arrays_that_do_not_fit_are_refused_by_name() {
     let first = with("x_train", npy("|u1", &[3, 3, 8, 8], &[0; 576]));
     assert!(message(&first).starts_with("x_test: samples of shape [1, 2, 2]"), "channels first are read");
     assert!(message(&[("x", npy("|u1", &[1, 1], &[0])), ("Y", vec![])]).ends_with("others found: [Y]"));
+    let (x, y) = (npy("|u1", &[2, 1], &[0, 1]), npy("|u1", &[2], &[0, 1]));
+    assert_eq!(message(&[("x", x.clone())]), "y is missing: the arrays x, y belong together");
+    assert_eq!(message(&[("y", y.clone())]), "x is missing: the arrays x, y belong together");
+    assert_eq!(
+        message(&[("x_train", x), ("y_train", y)]),
+        "x_test, y_test are missing: the arrays x_train, y_train, x_test, y_test belong together"
+    );
     let once = npz(&sound());
     let twice = [entries(&once), &once].concat();
     assert_eq!(fault(Case::new().npz(&twice)).1, "x_train: is there twice");
+}
+
+#[test]
+fn an_archive_without_its_last_bytes_is_damaged() {
+    let archive = npz(&sound());
+    for length in entries(&archive).len()..archive.len() {
+        let (field, detail) = fault(Case::new().npz(&archive[..length]));
+        assert!(field == "file" && detail.contains("damaged or cut off"), "{length} of {}: {detail}", archive.len());
+    }
+    let mut commented = archive.clone();
+    let end = commented.len();
+    commented[end - 2..].copy_from_slice(&4u16.to_le_bytes());
+    commented.extend(b"note");
+    Case::new().npz(&commented).expect("an archive may end with a comment");
+    assert!(Case::new().npz(&commented[..end + 3]).is_err());
+    let mut fewer = archive;
+    fewer[end - 12] -= 1;
+    assert!(Case::new().npz(&fewer).is_err(), "another number of entries");
 }
 
 #[test]
@@ -217,7 +242,8 @@ fn names_of_classes_must_cover_the_labels() {
     let read = |names: &[&str]| Case::named(names).npz(&archive);
     assert_eq!(read(&["a", "b", "c", "d"]).unwrap().info.classes, 4, "a class may have no sample");
     for (names, detail) in [
-        (&["a", "b"][..], "2 names, but the highest label is 2"),
+        (&["a", "b"][..], "2 names, but 3 classes: the highest label is 2"),
+        (&["a"], "1 name, but 3 classes: the highest label is 2"),
         (&["a", " ", "c"], "` ` is no name of 1 to 120 visible characters"),
         (&["a", "b\n", "c"], "`b\\n` is no name of 1 to 120 visible characters"),
         (&["x"; 1001], "1001 names; a dataset has at most 1000 classes"),
