@@ -258,7 +258,9 @@ impl<'a> Watch<'a> {
             return;
         }
         if figures.epochs.len() > MOST_POINTS {
-            let mut stay = fit(&figures.epochs, 1, 0, MOST_POINTS).1.into_iter();
+            let (window, stay) = fit(&figures.epochs, 1, 0, MOST_POINTS);
+            figures.epochs_window = window;
+            let mut stay = stay.into_iter();
             figures.epochs.retain(|_| stay.next().unwrap_or(true));
         }
         self.send(Message::Figures { figures: Box::new(figures), standing: Box::new(self.standing.clone()) });

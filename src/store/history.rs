@@ -48,6 +48,8 @@ pub struct Figures {
     pub steps: Vec<StepPoint>,
     /// Evaluations.
     pub epochs: Vec<EpochPoint>,
+    /// Width in epochs of the windows that they were thinned by before they came here; 0 where none was left out.
+    pub epochs_window: u64,
 }
 
 impl Figures {
@@ -60,6 +62,7 @@ impl Figures {
     pub fn append(&mut self, mut later: Self) {
         self.steps.append(&mut later.steps);
         self.epochs.append(&mut later.epochs);
+        self.epochs_window = self.epochs_window.max(later.epochs_window);
     }
 }
 
@@ -254,7 +257,10 @@ impl EpochRow {
 
 /// Adds points to the history of a job, and thins it where it has become long.
 pub(super) async fn keep(db: &mut SqliteConnection, job: Uuid, figures: &Figures) -> Result<(), StoreError> {
-    let Figures { steps, epochs } = figures;
+    let Figures { steps, epochs, epochs_window } = figures;
+    if *epochs_window > 1 {
+        thinning::widen_epochs(db, job, *epochs_window).await?;
+    }
     let mut rows = Vec::with_capacity(steps.len());
     for point in steps {
         rows.push((int(point.step)?, int(point.epoch)?, point));

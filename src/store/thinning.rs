@@ -72,6 +72,18 @@ pub(super) async fn epochs(db: &mut SqliteConnection, job: Uuid) -> Result<(), S
     thin(db, job, &EPOCHS, " and epoch in (").await
 }
 
+/// Notes that evaluations come thinned by windows of so many epochs already.
+pub(super) async fn widen_epochs(db: &mut SqliteConnection, job: Uuid, window: u64) -> Result<(), StoreError> {
+    let window = int(window)?;
+    sqlx::query("update jobs set epochs_window = ? where id = ? and epochs_window < ?")
+        .bind(window)
+        .bind(job)
+        .bind(window)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// How far the history of a job is thinned.
 pub(super) async fn resolution(db: &mut SqliteConnection, job: Uuid) -> Result<Resolution, StoreError> {
     let widths: Option<(i64, i64)> = sqlx::query_as("select steps_window, epochs_window from jobs where id = ?")

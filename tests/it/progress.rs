@@ -77,6 +77,12 @@ async fn a_plan_of_very_many_epochs_is_reported_as_any_other() {
     assert!(points("epochs") >= of("epoch").len(), "points are not fewer than events");
     let resolution = &history["resolution"];
     assert!(resolution["steps"].as_u64() >= Some(1) && resolution["epochs"].as_u64() >= Some(1), "{resolution}");
+    // A window keeps its first and its last point: two neighbours are less than two windows apart.
+    let places =
+        history["epochs"].as_array().expect("points").iter().map(|point| point["epoch"].as_u64().expect("one"));
+    let places: Vec<_> = places.collect();
+    let gap = places.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(gap < resolution["epochs"].as_u64().map(|window| 2 * window), "{gap:?} {resolution}");
     site.stop().await;
 }
 

@@ -41,7 +41,7 @@ impl House {
         while !steps.is_empty() || !epochs.is_empty() {
             let (some, rest) = steps.split_at(steps.len().min(300));
             let (some_epochs, rest_epochs) = epochs.split_at(epochs.len().min(300));
-            let points = Figures { steps: some.to_vec(), epochs: some_epochs.to_vec() };
+            let points = Figures { steps: some.to_vec(), epochs: some_epochs.to_vec(), ..Figures::default() };
             let last = progress(points.steps.last().map_or(1, |point| point.step));
             let metrics = LastMetrics::default();
             let news = News { figures: &points, ..news(&[], &last, &metrics) };
