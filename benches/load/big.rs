@@ -85,7 +85,7 @@ pub(crate) async fn fill(file: &Path, mebibytes: u64) -> u64 {
             EventBody::Metrics(metrics) => Some(StepPoint::new(metrics, at)),
             _ => None,
         };
-        let figures = Figures { steps: events.iter().filter_map(point).collect(), epochs: vec![] };
+        let figures = Figures { steps: events.iter().filter_map(point).collect(), ..Figures::default() };
         let progress = Progress { step: EVENTS, ..claim.job.progress.clone() };
         let metrics = LastMetrics::default();
         let news = News { events: &events, figures: &figures, looks: &[], progress: &progress, metrics: &metrics };
